@@ -1,0 +1,1 @@
+"""Durable background jobs for Python, kept in the store you already have."""

@@ -1,0 +1,72 @@
+"""The tables of version 1, as DDL with the prefix left open. Owns names and columns; runs nothing.
+
+All names carry the prefix (`millrace_` by default), written `{p}` here, because the file may be the user's own. For the
+same reason neither `application_id` nor `user_version` is used: they belong to the file's owner.
+
+States: 0 scheduled, 1 failed, 2 pending, 3 running, 4 cancelling, 5 completed, 6 dead, 7 cancelled. The numbers are
+chosen so that one comparison names a group: `state<=1` waits for its time, `state<5` is live, `lease IS NOT NULL` is
+running or cancelling. A partial index is used only where a query repeats its WHERE in these very words.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MIN_READER", "TABLES", "VERSION"]
+
+VERSION = 1  #: the schema this code writes
+MIN_READER = 1  #: the oldest code (by its VERSION) that may work on it
+
+# One statement an entry, so that each runs inside the caller's transaction.
+TABLES: tuple[str, ...] = (
+    # keys: schema, min_reader, created, epoch (raised by each new lane, pause and limit)
+    "CREATE TABLE {p}meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    """CREATE TABLE {p}queues(
+        name TEXT PRIMARY KEY, priority INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0,
+        concurrency INTEGER) STRICT, WITHOUT ROWID""",
+    # key: a fairness key, later. The counters are of final states only.
+    """CREATE TABLE {p}lanes(
+        id INTEGER PRIMARY KEY, queue TEXT NOT NULL, task TEXT NOT NULL, key TEXT NOT NULL DEFAULT '',
+        completed INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0,
+        UNIQUE(queue, task, key)) STRICT""",
+    # worker: part of the fence, kept after the end for display. lease: not null exactly while running or cancelling.
+    # expires: the end of retention, null keeps for ever. args: null where longer than 1 KiB, then in bodies.
+    """CREATE TABLE {p}jobs(
+        id INTEGER PRIMARY KEY AUTOINCREMENT, uid BLOB NOT NULL, lane INTEGER NOT NULL, state INTEGER NOT NULL,
+        priority INTEGER NOT NULL, due INTEGER NOT NULL, created INTEGER NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,
+        max_attempts INTEGER NOT NULL, claim INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0,
+        max_crashes INTEGER NOT NULL DEFAULT 3, rev INTEGER NOT NULL DEFAULT 0, worker INTEGER, lease INTEGER,
+        started INTEGER, finished INTEGER, expires INTEGER, reason TEXT, unique_key TEXT, tags TEXT, options BLOB,
+        args BLOB) STRICT""",
+    "CREATE UNIQUE INDEX {p}jobs_uid ON {p}jobs(uid)",
+    # the claim, and pending counts
+    "CREATE INDEX {p}jobs_pending ON {p}jobs(lane, priority DESC, due, uid) WHERE state=2",
+    # promotion, next due, waiting counts
+    "CREATE INDEX {p}jobs_due ON {p}jobs(due, lane, state) WHERE state<=1",
+    # rescue, active per lane
+    "CREATE INDEX {p}jobs_lease ON {p}jobs(lease, lane) WHERE lease IS NOT NULL",
+    # purge; jobs kept for ever cost nothing
+    "CREATE INDEX {p}jobs_expires ON {p}jobs(expires) WHERE expires IS NOT NULL",
+    # the dead-letter list
+    "CREATE INDEX {p}jobs_dead ON {p}jobs(id) WHERE state=6",
+    "CREATE UNIQUE INDEX {p}jobs_key ON {p}jobs(unique_key) WHERE unique_key IS NOT NULL AND state<5",
+    "CREATE TABLE {p}bodies(job INTEGER PRIMARY KEY, args BLOB NOT NULL) STRICT",
+    "CREATE TABLE {p}results(job INTEGER PRIMARY KEY, value BLOB NOT NULL) STRICT",
+    # the error shown on a job; deleted when it completes or is retried
+    "CREATE TABLE {p}errors(job INTEGER PRIMARY KEY, type TEXT NOT NULL, text TEXT NOT NULL) STRICT",
+    """CREATE TABLE {p}progress(
+        job INTEGER PRIMARY KEY, claim INTEGER NOT NULL, fraction REAL NOT NULL, message TEXT) STRICT""",
+    # every attempt but a successful one, which the job row tells
+    """CREATE TABLE {p}attempts(
+        id INTEGER PRIMARY KEY, job INTEGER NOT NULL, claim INTEGER NOT NULL, attempt INTEGER NOT NULL, worker INTEGER,
+        started INTEGER, finished INTEGER NOT NULL, outcome TEXT NOT NULL, error TEXT, traceback TEXT) STRICT""",
+    "CREATE INDEX {p}attempts_job ON {p}attempts(job, id)",
+    """CREATE TABLE {p}logs(
+        id INTEGER PRIMARY KEY, job INTEGER NOT NULL, claim INTEGER NOT NULL, attempt INTEGER NOT NULL,
+        at INTEGER NOT NULL, level INTEGER NOT NULL, message TEXT NOT NULL, data BLOB) STRICT""",
+    "CREATE INDEX {p}logs_job ON {p}logs(job, id)",
+    "CREATE TABLE {p}tags(tag TEXT NOT NULL, job INTEGER NOT NULL, PRIMARY KEY(tag, job)) STRICT, WITHOUT ROWID",
+    """CREATE TABLE {p}workers(
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, started INTEGER NOT NULL, seen INTEGER NOT NULL,
+        info BLOB NOT NULL) STRICT""",
+    """CREATE TABLE {p}locks(
+        name TEXT PRIMARY KEY, holder INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+)

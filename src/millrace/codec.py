@@ -12,6 +12,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import PurePath
 from typing import Any, cast, get_type_hints
@@ -150,10 +151,7 @@ class Arguments:
         return args, kwargs
 
     def _compile(self, function: Callable[..., Any]) -> msgspec.json.Decoder[Any]:
-        try:
-            hints = get_type_hints(function, include_extras=True)
-        except Exception:  # noqa: BLE001 - a name only known to type checkers: such parameters go unchecked
-            hints = {}
+        hints = _hints(function)
         fields: list[Any] = []
         for parameter in self._parameters:
             kind = hints.get(parameter.name, Any)
@@ -174,6 +172,22 @@ class Arguments:
             raise PayloadError(
                 f"{self.name}{self._signature} has annotations that cannot be checked: {error}"
             ) from None
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Read the annotations; one whose names only type checkers know is left out, and goes unchecked."""
+    try:
+        return get_type_hints(function, include_extras=True)
+    except Exception:  # noqa: BLE001 - evaluating an annotation runs the user's code
+        hints: dict[str, Any] = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+
+        def probe() -> None: ...
+
+        probe.__annotations__ = {name: annotation}
+        with suppress(Exception):
+            hints |= get_type_hints(probe, getattr(function, "__globals__", {}), include_extras=True)
+    return hints
 
 
 def encode_plain(name: str, args: Mapping[str, Any], limit: int) -> bytes:

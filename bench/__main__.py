@@ -1,0 +1,81 @@
+"""Owns the command line: `python -m bench [SCENARIO ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import importlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import venvs
+from bench.machine import describe, watching
+from bench.row import Row, table
+from bench.settings import BenchmarkError, Settings
+
+if TYPE_CHECKING:
+    pass
+
+RESULTS = Path(__file__).parent / "results" / "results.jsonl"
+BUSY_CORES = 0.3  # more than this used by other processes: the figures are doubtful
+SCENARIOS = ("idle", "drain", "enqueue", "enqueue_async", "enqueue_many", "latency", "killed", "claim")
+
+
+def main() -> int:
+    """Run what was asked for; 1 where a scenario could not be measured."""
+    arguments = parser().parse_args()
+    settings = Settings(rounds=arguments.rounds, quick=arguments.quick)
+    venvs.home().mkdir(parents=True, exist_ok=True)
+    machine = describe(venvs.home())
+    print(", ".join(f"{key} {value}" for key, value in machine.items()))
+    failures = 0
+    for name in arguments.scenarios or SCENARIOS:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        try:
+            measure(name, settings, machine)
+        except BenchmarkError as error:
+            failures += 1
+            print(f"\n## {name}\nnot measured: {error}", flush=True)
+    return min(failures, 1)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    made.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"one of {', '.join(SCENARIOS)}; default: all")
+    made.add_argument("--quick", action="store_true", help="smaller counts, for a look: not what the targets speak of")
+    made.add_argument("--rounds", type=int, default=3, help="rounds of every comparison, medians of them (default 3)")
+    return made
+
+
+def measure(name: str, settings: Settings, machine: dict[str, object]) -> None:
+    """Run one scenario, print its table and keep its record."""
+    scenario = importlib.import_module(f"bench.scenarios.{name}")
+    run: Callable[[Settings], Sequence[Row]] = scenario.run
+    with watching() as foreign:
+        rows = run(settings)
+    print(f"\n## {name}\n{table(rows)}")
+    if foreign.cores > BUSY_CORES:
+        print(f"Other processes used {foreign.cores:.1f} cores meanwhile: compare the ratios only.")
+    sys.stdout.flush()
+    keep(name, settings, {**machine, "foreign_cores": round(foreign.cores, 2)}, rows)
+
+
+def keep(name: str, settings: Settings, machine: dict[str, object], rows: Sequence[Row]) -> None:
+    """Append the record of one scenario to the results."""
+    record = {
+        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "scenario": name,
+        "quick": settings.quick,
+        "machine": machine,
+        "rows": [row.record() for row in rows],
+    }
+    with RESULTS.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

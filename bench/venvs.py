@@ -1,0 +1,44 @@
+"""Owns where the benchmarks keep things outside the repository, and the peers' environments there.
+
+The home is `MILLRACE_BENCH_HOME`, else `millrace-bench` in the user's cache folder. Each line of `peers.txt` is one
+peer with an environment of its own, made anew when the line changes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PINS = Path(__file__).with_name("peers.txt")
+
+
+def home() -> Path:
+    """Return the folder for environments and for the files that the runs write."""
+    named = os.environ.get("MILLRACE_BENCH_HOME")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(named).absolute() if named else cache / "millrace-bench"
+
+
+def pins() -> dict[str, str]:
+    """Return each peer's pinned requirement by its name."""
+    lines = PINS.read_text(encoding="utf-8").split()
+    return {line.partition("==")[0]: line for line in lines}
+
+
+def python_of(peer: str) -> Path:
+    """Return the Python that has this peer, setting its environment up where needed."""
+    requirement = pins()[peer]
+    folder = home() / "venvs" / peer
+    python, stamp = folder / "bin" / "python", folder / "requirement"
+    wanted = f"{requirement} on {sys.version}"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        print(f"setting up {requirement}", file=sys.stderr)
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        install = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", requirement]
+        subprocess.run(install, check=True)
+        stamp.write_text(wanted, encoding="utf-8")
+    return python

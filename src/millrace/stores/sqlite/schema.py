@@ -10,14 +10,11 @@ running or cancelling. A partial index is used only where a query repeats its WH
 
 from __future__ import annotations
 
-__all__ = ["MIN_READER", "TABLES", "VERSION"]
-
-VERSION = 1  #: the schema this code writes
-MIN_READER = 1  #: the oldest code (by its VERSION) that may work on it
+__all__ = ["TABLES"]
 
 # One statement an entry, so that each runs inside the caller's transaction.
 TABLES: tuple[str, ...] = (
-    # keys: schema, min_reader, created, epoch (raised by each new lane, pause and limit)
+    # keys: schema, min_reader, created, epoch (another text after each new lane, pause and limit)
     "CREATE TABLE {p}meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     """CREATE TABLE {p}queues(
         name TEXT PRIMARY KEY, priority INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0,
@@ -27,10 +24,11 @@ TABLES: tuple[str, ...] = (
         id INTEGER PRIMARY KEY, queue TEXT NOT NULL, task TEXT NOT NULL, key TEXT NOT NULL DEFAULT '',
         completed INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0,
         UNIQUE(queue, task, key)) STRICT""",
-    # worker: part of the fence, kept after the end for display. lease: not null exactly while running or cancelling.
-    # expires: the end of retention, null keeps for ever. args: null where longer than 1 KiB, then in bodies.
+    # id: never given twice, see `remove.py`. worker: part of the fence, kept after the end for display. lease: not null
+    # exactly while running or cancelling. expires: the end of retention, null keeps for ever. args: null where longer
+    # than 1 KiB, then in bodies.
     """CREATE TABLE {p}jobs(
-        id INTEGER PRIMARY KEY AUTOINCREMENT, uid BLOB NOT NULL, lane INTEGER NOT NULL, state INTEGER NOT NULL,
+        id INTEGER PRIMARY KEY, uid BLOB NOT NULL, lane INTEGER NOT NULL, state INTEGER NOT NULL,
         priority INTEGER NOT NULL, due INTEGER NOT NULL, created INTEGER NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,
         max_attempts INTEGER NOT NULL, claim INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0,
         max_crashes INTEGER NOT NULL DEFAULT 3, rev INTEGER NOT NULL DEFAULT 0, worker INTEGER, lease INTEGER,

@@ -1,0 +1,84 @@
+"""Opening the file to write: made where missing, checked, brought to the newest schema. The caller holds the gate."""
+
+from __future__ import annotations
+
+import os
+
+from millrace.errors import StoreUnavailable
+from millrace.stores.sqlite import files, fork
+from millrace.stores.sqlite.connection import Connection, Driver, connect
+from millrace.stores.sqlite.gate import Gate
+from millrace.stores.sqlite.migrations import migrate
+from millrace.stores.sqlite.trouble import explained, forbidden
+
+__all__ = ["forked_open", "open_gate", "open_writer"]
+
+TOUCH = "UPDATE {p}meta SET value=value WHERE key='schema'"
+
+
+def open_gate(path: str) -> Gate:
+    """Open the gate beside the file.
+
+    Raises:
+        StoreUnavailable: This user may not write here.
+    """
+    obstacle = forbidden(path)  # a gate could be made beside a file that is read-only, and would be left there
+    if obstacle is not None:
+        raise StoreUnavailable(f"{path} cannot be written: {obstacle}")
+    try:
+        return Gate(path)
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be used, its gate cannot be opened: {error}") from error
+
+
+def open_writer(
+    path: str, *, driver: Driver, synchronous: str, prefix: str, deadline: float
+) -> tuple[Connection, list[str]]:
+    """Open the connection that writes; return it, and what was done to the schema.
+
+    Raises:
+        StoreUnavailable: The file cannot be read or written, or is none of SQLite's.
+        SchemaMismatch: It is a newer Millrace's, or its tables are somebody else's.
+    """
+    try:
+        files.create(path)
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be made: {error}") from error
+    writer: Connection | None = None
+    try:
+        writer = connect(path, driver, synchronous=synchronous, busy=deadline, writes=True)
+        done = migrate(writer, prefix, path)
+        _try_writing(writer, prefix, path)
+    except BaseException as error:
+        if writer is not None and not isinstance(error, _InheritedError):
+            writer.close()
+        trouble = explained(error, path, deadline)
+        if trouble is not None:
+            raise trouble from error
+        raise
+    return writer, done
+
+
+def forked_open(path: str) -> StoreUnavailable:
+    """Say that the file was open across a fork."""
+    return _InheritedError(
+        f"{path} was open while process {os.getpid()} was forked off, and SQLite's locks do not work in such a child; "
+        "start processes with 'spawn', or open the file only after the fork (close() before it)"
+    )
+
+
+class _InheritedError(StoreUnavailable):
+    """The connection must not even be closed: what it believes to hold is the parent's."""
+
+
+def _try_writing(writer: Connection, prefix: str, path: str) -> None:
+    """Try a write and take it back: BEGIN IMMEDIATE alone succeeds on a read-only file."""
+    writer.execute("BEGIN IMMEDIATE")
+    try:
+        writer.execute(TOUCH.replace("{p}", prefix))
+        if fork.was_forked() and not files.locks_hold(f"{path}-shm"):
+            fork.immortalize(writer)
+            raise forked_open(path)
+    finally:
+        if writer.in_transaction:
+            writer.execute("ROLLBACK")

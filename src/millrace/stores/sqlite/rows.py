@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -35,17 +35,21 @@ __all__ = [
     "rows_by_uid",
 ]
 
-STATES: Final[tuple[JobState, ...]] = (
-    JobState.SCHEDULED,
-    JobState.FAILED,
-    JobState.PENDING,
-    JobState.RUNNING,
-    JobState.CANCELLING,
-    JobState.COMPLETED,
-    JobState.DEAD,
-    JobState.CANCELLED,
+STATES: Final[Mapping[int, JobState]] = dict(
+    enumerate(
+        (
+            JobState.SCHEDULED,
+            JobState.FAILED,
+            JobState.PENDING,
+            JobState.RUNNING,
+            JobState.CANCELLING,
+            JobState.COMPLETED,
+            JobState.DEAD,
+            JobState.CANCELLED,
+        )
+    )
 )
-NUMBERS: Final = {state: number for number, state in enumerate(STATES)}
+NUMBERS: Final = {state: number for number, state in STATES.items()}
 SCHEDULED, FAILED, PENDING, RUNNING, CANCELLING, COMPLETED, DEAD, CANCELLED = range(8)
 
 # A text that a newer version may have written becomes None.

@@ -1,0 +1,26 @@
+"""What every store must do, as tests that anyone's store can run. Needs pytest; the state machine also Hypothesis.
+
+`StoreConformance` holds the examples: a sentence each, by verb. `machine.StoreMachine` tries random lives of jobs
+against a model, `mutants.MUTANTS` are broken stores on which the suite must fail.
+
+```python
+# test_my_store.py
+from millrace.conformance import StoreConformance
+
+
+class TestMyStore(StoreConformance):
+    def make_store(self, clock):
+        return MyStore(clock=clock)
+```
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# Before the examples are imported, so that a failed assert shows its values.
+pytest.register_assert_rewrite(__name__)
+
+from millrace.conformance.suite import StoreConformance  # noqa: E402
+
+__all__ = ["StoreConformance"]

@@ -68,7 +68,8 @@ class ClaimRequest(msgspec.Struct, frozen=True):
 
     Attributes:
         limit: At most so many, 1 to 1,000.
-        queues: From these queues only; None: from all. Queues of a higher priority come first, equal ones take turns.
+        queues: From these queues only; None: from all. Queues of a higher priority come first, equal ones take turns:
+            of two that have jobs, both are served within two claims, each in its own order.
         tasks: Of these tasks only; None: of any, known to the caller or not.
         lease: How long the lease lasts, in microseconds, for tasks not in `leases` and jobs without their own.
         leases: The lease in microseconds by task name. A job's own `options.lease` (seconds) wins over both.

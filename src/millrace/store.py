@@ -9,9 +9,14 @@ Rules that every store keeps (the conformance suite holds them):
 1. A claim sets `claim = claim + 1` and the worker's number. Every later write about the attempt holds only where id,
    claim and worker still match and the job is running or cancelling; an expired lease nobody took over still holds.
 2. Rescue is one conditional change of the current state, never a read followed by a write by id.
-3. `rev` grows by one with each change of a job's state or lease.
+3. `rev` grows by one with each change of a job's state, due time or lease.
 4. Order within a queue: priority (high first), due, id.
-5. A paused queue is not claimed from, and a queue's concurrency counts the running jobs of all workers.
+5. A paused queue is not claimed from, and a queue's concurrency counts the running and cancelling jobs of all workers.
+6. A job is due from the very microsecond of `due` on. A lease, a retention or a lock has passed once `now` is beyond
+   its end; at the very end either answer is good.
+7. A job that ends with a retention of 0 is deleted at once, whichever verb ends it; the verb's answer still tells it.
+8. Progress, partial result and last error stay until they are replaced, the job completes or is retried; a success
+   without a result keeps the partial one.
 """
 
 from __future__ import annotations
@@ -80,7 +85,11 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Release every connection, thread and file. A second call does nothing; a verb after it raises."""
+        """Release every connection, thread and file. A second call does nothing; a verb after it raises.
+
+        Raises:
+            StoreUnavailable: From any verb that is called afterwards.
+        """
         ...
 
     # -- producing
@@ -89,7 +98,8 @@ class Store(Protocol):
         """Insert jobs in order, all of them or, on an error, none.
 
         A row whose id is there already, or whose unique key a live job holds (an earlier row of the same call
-        included), is left out and told in the answer. Due ones are pending at once, the others scheduled.
+        included), is left out and told in the answer; where both stand in the way, the id is told. Due ones are pending
+        at once, the others scheduled.
         """
         ...
 
@@ -105,10 +115,14 @@ class Store(Protocol):
     ) -> StepAnswer:
         """Finish attempts and claim more, in one transaction: the worker's only verb in steady flow.
 
-        Outcomes first, each fenced; then what is due is promoted; then each request claims, in order. A constant
-        number of statements, however many jobs. A success deletes `progress`, keeps the history of other attempts
-        and clears `error`; a failed one replaces `error`. An attempt's row is written for every recorded outcome
-        but a success.
+        Outcomes first, each fenced; then what is due is promoted, or the claims choose as if all of it were; then each
+        request claims, in order. A constant number of statements, however many jobs. A success deletes `progress`,
+        keeps the history of other attempts and clears `error`; an outcome with an error replaces `error`. An attempt's
+        row is written for every recorded outcome but a success.
+
+        A cancel that was asked for wins over failed, scheduled and pending: the job is cancelled with reason
+        `cancelled` and kept for the outcome's `cancelled_retention`, its attempt's row says how the attempt ended, and
+        its error is shown. An attempt ends once: of two outcomes for it in one call the second is refused.
         """
         ...
 
@@ -121,7 +135,10 @@ class Store(Protocol):
         ...
 
     def log(self, worker: int, lines: Sequence[LogRow]) -> list[bool]:
-        """Store log lines, fenced; answer for each whether it was kept. A job keeps its newest 1,000."""
+        """Store log lines, fenced; answer for each whether it was kept. A job keeps its newest 1,000.
+
+        The order is that of the calls; `at` is shown and not sorted by.
+        """
         ...
 
     def rescue(
@@ -135,21 +152,23 @@ class Store(Protocol):
         """Take back leases that have passed: crashes + 1, the try given back.
 
         To pending (reason `lease-lost`, due and place in the order kept), or dead (reason `crashed`) with the
-        `max_crashes`-th, or cancelled where a cancel was asked. Each leaves an attempt row `lease-lost`. The dead are
+        `max_crashes`-th, or cancelled (reason `cancelled`) where a cancel was asked; error, progress and partial result
+        stay. Each leaves an attempt row `lease-lost`. The dead are
         kept for `dead_retention` microseconds, the cancelled for `retention` or the job's own `options.retention`; None
         keeps for ever.
         """
         ...
 
     def promote(self, *, limit: int = 500, now: int | None = None) -> int:
-        """Make due jobs pending (scheduled and failed ones whose time has come); return how many."""
+        """Make due jobs pending, scheduled and failed ones, the longest due first; return how many, at most `limit`."""
         ...
 
     def next_due(self) -> int | None:
         """Return when the next scheduled or failed job is due, None where there is none. Takes no lock."""
         ...
 
-    # -- changing jobs; each takes ids, changes those whose state is in `states`, and answers in order
+    # -- changing jobs; each takes distinct ids, changes those whose state is in `states` and may be changed by the verb
+    # (`states.CANCELLABLE` and the like; no other state is touched, whatever `states` holds), and answers in order
 
     def cancel(
         self,
@@ -175,7 +194,8 @@ class Store(Protocol):
     ) -> list[Changed]:
         """Make jobs pending and due now: attempt and crashes 0, result, error, reason and progress cleared.
 
-        Attempts and logs stay (a completed job's success is first written as a row), the unique key is taken again.
+        Attempts and logs stay (a completed job's success is first written as a row), the unique key is taken again: of
+        two jobs of one key in a call, by the first.
         """
         ...
 
@@ -187,7 +207,7 @@ class Store(Protocol):
         due: int,
         now: int | None = None,
     ) -> list[Changed]:
-        """Move the due time; due ones are pending, others scheduled."""
+        """Move the due time; due ones are pending, others scheduled. Tries, error and reason stay."""
         ...
 
     def delete(self, ids: Sequence[bytes], states: frozenset[JobState]) -> list[Changed]:
@@ -201,7 +221,9 @@ class Store(Protocol):
         ...
 
     def page(self, where: JobFilter, *, limit: int, cursor: str | None = None) -> tuple[list[JobRow], str | None]:
-        """Read one page, newest first, and the cursor of the next.
+        """Read one page, newest first, and the cursor of the next; the last page has none, even where it is full.
+
+        Newest is what was inserted last, whatever has become of it. Jobs that come or go in between move no page.
 
         Raises:
             ConfigurationError: The cursor is not one of this store's.
@@ -231,7 +253,7 @@ class Store(Protocol):
     # -- queues, retention, register, locks
 
     def queues(self) -> list[QueueInfo]:
-        """Read every queue that has settings or jobs, by name, with its counts."""
+        """Read every queue that has settings or jobs, by name, with its counts, all eight states named."""
         ...
 
     def set_queue(self, name: str, settings: QueueSettings) -> None:
@@ -243,7 +265,11 @@ class Store(Protocol):
         ...
 
     def expire(self, *, limit: int = 500, now: int | None = None) -> int:
-        """Delete jobs whose retention has passed, with all that belongs to them; return how many."""
+        """Delete jobs whose retention has passed, those first that expired first, with all that belongs to them.
+
+        Returns:
+            How many, at most `limit`.
+        """
         ...
 
     def purge(self, finished_before: int, states: frozenset[JobState], *, limit: int = 500) -> int:
@@ -251,7 +277,10 @@ class Store(Protocol):
         ...
 
     def register(self, worker: WorkerRow) -> None:
-        """Write a worker's entry, new or known; `seen` 0 means the store's now, and so does `started` for a new one."""
+        """Write a worker's entry, new or known.
+
+        `seen` 0 means the store's now, and so does `started` 0 for a new one; a known one keeps its start.
+        """
         ...
 
     def unregister(self, worker: int) -> None:

@@ -53,6 +53,11 @@ class Line(Generic[K]):
         self._tidy()
 
     @property
+    def size(self) -> int:
+        """How many places the heap holds, those that were left included: what the line costs in memory."""
+        return len(self._heap)
+
+    @property
     def first(self) -> tuple[K, Entry] | None:
         """The lowest rank and its job, None where the line is empty."""
         heap, places = self._heap, self._places

@@ -33,6 +33,7 @@ class Shelf:
         leases: Running and cancelling jobs by the end of their lease.
         ends: Ended jobs by the end of their retention; those kept for ever are not in it.
         counts: How many jobs of each state, by queue; only queues that have jobs.
+        order: The jobs as inserted; what was removed is passed over, and cleared out when half of it is gone.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class Shelf:
         self.leases = Line[int]()
         self.ends = Line[int]()
         self.counts: dict[str, dict[JobState, int]] = {}
-        self._order: list[Entry] = []  # as inserted; what was removed is passed over until half is gone
+        self.order: list[Entry] = []
         self._made = 0
 
     def make(self, new: NewRow, now: int) -> Entry:
@@ -54,15 +55,15 @@ class Shelf:
     def add(self, entry: Entry) -> None:
         """Put a new job on the shelf."""
         self.jobs[entry.id] = entry
-        self._order.append(entry)
+        self.order.append(entry)
         self._list(entry)
 
     def remove(self, entry: Entry) -> None:
         """Take a job off the shelf, with all that belongs to it."""
         self._unlist(entry)
         del self.jobs[entry.id]
-        if len(self._order) > 2 * len(self.jobs):
-            self._order = [each for each in self._order if each.listed is not None]
+        if len(self.order) > 2 * len(self.jobs):
+            self.order = [each for each in self.order if each.listed is not None]
 
     def relist(self, entry: Entry) -> None:
         """Follow a change of a job's state, due time or lease, and count it in `rev`."""
@@ -79,7 +80,7 @@ class Shelf:
 
     def newest_first(self, below: int | None = None) -> Iterator[Entry]:
         """Yield jobs, newest first; only those with a handle below the one given."""
-        order = self._order
+        order = self.order
         start = len(order) if below is None else bisect_left(order, below, key=_ref)
         for place in range(start - 1, -1, -1):
             if order[place].listed is not None:
@@ -87,7 +88,7 @@ class Shelf:
 
     def oldest_first(self) -> Iterator[Entry]:
         """Yield jobs, oldest first."""
-        return (entry for entry in self._order if entry.listed is not None)
+        return (entry for entry in self.order if entry.listed is not None)
 
     def _list(self, entry: Entry) -> None:
         state = entry.state

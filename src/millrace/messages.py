@@ -24,6 +24,7 @@ __all__ = [
     "QueueSettings",
     "Rescued",
     "StepAnswer",
+    "Waiting",
     "empty_counts",
 ]
 
@@ -156,6 +157,19 @@ class QueueSettings(msgspec.Struct, frozen=True):
     priority: int = 0
     concurrency: int | None = None
     paused: bool | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """What waits for a worker in one queue for one task: how many jobs, and the earliest due time, in microseconds.
+
+    >>> Waiting("mail", "send", 3, 1_500_000).number
+    3
+    """
+
+    queue: str
+    task: str
+    number: int
+    since: int
 
 
 class Finding(msgspec.Struct, frozen=True):

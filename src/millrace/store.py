@@ -36,6 +36,7 @@ from millrace.messages import (
     QueueSettings,
     Rescued,
     StepAnswer,
+    Waiting,
 )
 from millrace.outcome import Outcome
 from millrace.records import AttemptRow, LogRow, QueueInfo, WorkerRow
@@ -240,6 +241,10 @@ class Store(Protocol):
 
     def depth(self, queue: str | None = None, *, now: int | None = None) -> int:
         """Count what waits for a worker: pending, and due but not yet promoted; paused queues too."""
+        ...
+
+    def waiting(self, *, now: int | None = None) -> list[Waiting]:
+        """Tell what `depth` counts by queue and task, in the order of these names, and since when the oldest is due."""
         ...
 
     def attempts(self, id: bytes) -> list[AttemptRow]:

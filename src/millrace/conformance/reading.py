@@ -11,7 +11,7 @@ from millrace.conformance.bench import ANN, ENDINGS, HOUR, KEPT, Bench
 from millrace.conformance.examples import Examples
 from millrace.errors import ConfigurationError
 from millrace.ids import new_id
-from millrace.messages import JobFilter, empty_counts
+from millrace.messages import JobFilter, Waiting, empty_counts
 from millrace.outcome import ErrorRecord, Outcome
 from millrace.states import DELETABLE, RETRYABLE, JobState, Reason
 from millrace.store import Store
@@ -251,6 +251,23 @@ class ReadingExamples(Examples):
         assert (store.depth("mail"), store.depth("other"), store.depth("unheard of")) == (2, 0, 0)
         assert store.depth("mail", now=bench.now + SECOND) == 3
         assert store.depth(now=bench.now + SECOND) == 4
+
+    def test_what_waits_is_told_by_queue_and_task_with_the_earliest_due_time(self, bench: Bench, store: Store) -> None:
+        assert store.waiting() == []
+        begin = bench.now
+        bench.add(queue="mail", task="send", delay=5 * SECOND)
+        bench.later(10)
+        bench.add_some(2, queue="mail", task="send", priority=9)
+        bench.add(queue="mail", task="read")
+        bench.add(queue="archive", task="send", delay=HOUR)
+        expected = [Waiting("mail", "read", 1, begin + 10 * SECOND), Waiting("mail", "send", 3, begin + 5 * SECOND)]
+        assert store.waiting() == expected
+        store.promote()
+        assert store.waiting() == expected
+        bench.take(tasks=frozenset({"read"}))
+        assert store.waiting(now=bench.now + HOUR) == [
+            Waiting("archive", "send", 1, begin + 10 * SECOND + HOUR), expected[1],
+        ]  # fmt: skip
 
     def test_looking_changes_nothing(self, bench: Bench, store: Store) -> None:
         id = bench.add(delay=SECOND)

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from millrace.errors import ConfigurationError
-from millrace.messages import JobFilter, empty_counts
+from millrace.messages import JobFilter, Waiting, empty_counts
 from millrace.records import QueueInfo
 from millrace.states import JobState
 from millrace.stores.memory.entry import Entry
 from millrace.stores.memory.rules import NO_RULES, QueueRules
 from millrace.stores.memory.shelf import Shelf
 
-__all__ = ["count_by_state", "count_waiting", "find_page", "read_queues"]
+__all__ = ["count_by_state", "count_waiting", "find_page", "read_queues", "tell_waiting"]
 
 _CURSOR = "memory-"
 _MOST_DIGITS = 19
@@ -65,6 +65,14 @@ def count_waiting(shelf: Shelf, queue: str | None, now: int) -> int:
     """Count pending jobs, and due ones that are not promoted yet."""
     due = sum(queue is None or entry.queue == queue for entry in shelf.waiting.until(now))
     return due + count_by_state(shelf, queue)[JobState.PENDING]
+
+
+def tell_waiting(shelf: Shelf, now: int) -> list[Waiting]:
+    """Tell the same by queue and task, with the earliest due time of each."""
+    due: dict[tuple[str, str], list[int]] = {}
+    for entry in (*shelf.waiting.until(now), *shelf.pending()):
+        due.setdefault((entry.queue, entry.task), []).append(entry.due)
+    return [Waiting(*lane, len(times), min(times)) for lane, times in sorted(due.items())]
 
 
 def read_queues(shelf: Shelf, rules: Mapping[str, QueueRules]) -> list[QueueInfo]:

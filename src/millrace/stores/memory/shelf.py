@@ -90,6 +90,10 @@ class Shelf:
         """Yield jobs, oldest first."""
         return (entry for entry in self.order if entry.listed is not None)
 
+    def pending(self) -> Iterator[Entry]:
+        """Yield pending jobs, lane by lane."""
+        return (entry for lanes in self.lanes.values() for lane in lanes.values() for entry in lane)
+
     def _list(self, entry: Entry) -> None:
         state = entry.state
         if state is JobState.PENDING:

@@ -22,6 +22,7 @@ from millrace.messages import (
     QueueSettings,
     Rescued,
     StepAnswer,
+    Waiting,
 )
 from millrace.outcome import Outcome
 from millrace.records import AttemptRow, LogRow, QueueInfo, WorkerRow
@@ -252,6 +253,11 @@ class MemoryStore:
         """Count what waits for a worker: pending, and due but not yet promoted; paused queues too."""
         with self._whole() as memory:
             return reading.count_waiting(memory.shelf, queue, _at(memory, now))
+
+    def waiting(self, *, now: int | None = None) -> list[Waiting]:
+        """Tell what `depth` counts by queue and task, and since when the oldest is due."""
+        with self._whole() as memory:
+            return reading.tell_waiting(memory.shelf, _at(memory, now))
 
     def attempts(self, id: bytes) -> list[AttemptRow]:
         """Read a job's ended attempts, oldest first."""

@@ -5,12 +5,12 @@ Each is one statement, so that it sees one state of the file.
 
 from __future__ import annotations
 
-from millrace.messages import empty_counts
+from millrace.messages import Waiting, empty_counts
 from millrace.states import JobState
 from millrace.stores.sqlite.rows import STATES
 from millrace.stores.sqlite.session import Session
 
-__all__ = ["count_by_queue", "count_states", "count_waiting"]
+__all__ = ["count_by_queue", "count_states", "count_waiting", "tell_waiting"]
 
 # jobs_pending (lane>?), jobs_due (due>?) and jobs_lease (lease>?), the first two without a look at the table
 COUNTS = """SELECT * FROM (SELECT total(completed), total(dead), total(cancelled) FROM {p}lanes),
@@ -42,6 +42,13 @@ DEPTH = """SELECT (SELECT count(*) FROM {p}jobs WHERE state=2 AND lane>=0)
 DEPTH_OF_QUEUE = """SELECT (SELECT count(*) FROM {p}jobs
   WHERE state=2 AND lane IN (SELECT id FROM {p}lanes WHERE queue=?2))
  + (SELECT count(*) FROM {p}jobs WHERE state<=1 AND due<=?1 AND +lane IN (SELECT id FROM {p}lanes WHERE queue=?2))"""
+
+# jobs_pending, in whose order the lanes come, and jobs_due (due<?), both without a look at the table: all of each lane
+# is read, for its priorities stand between the lane and the due times
+WAITING = """SELECT queue, task, sum(number), min(since) FROM (
+ SELECT lane, count(*) AS number, min(due) AS since FROM {p}jobs WHERE state=2 AND lane>=0 GROUP BY lane
+ UNION ALL SELECT lane, count(*), min(due) FROM {p}jobs WHERE state<=1 AND due<=?1 GROUP BY lane)
+ JOIN {p}lanes AS lanes ON lanes.id=lane GROUP BY queue, task ORDER BY queue, task"""
 
 # The same indexes, grouped by lane; jobs_due and jobs_lease need a sort for it.
 BY_LANE = """SELECT queue, state, sum(number) FROM (
@@ -79,3 +86,11 @@ def count_waiting(session: Session, queue: str | None) -> int:
     else:
         ((waiting,),) = session.rows(DEPTH_OF_QUEUE, (session.now, queue))
     return int(waiting)
+
+
+def tell_waiting(session: Session) -> list[Waiting]:
+    """Tell the same by queue and task, with the earliest due time of each."""
+    return [
+        Waiting(queue, task, int(number), int(since))
+        for queue, task, number, since in session.rows(WAITING, (session.now,))
+    ]

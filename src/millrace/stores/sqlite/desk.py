@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from millrace.job import JobRow
-from millrace.messages import Changed, JobFilter, QueueSettings
+from millrace.messages import Changed, JobFilter, QueueSettings, Waiting
 from millrace.records import AttemptRow, LogRow, QueueInfo, WorkerRow
 from millrace.states import JobState
 from millrace.stores.sqlite import attempts, counting, listing, queues, register, retention, verbs
@@ -108,6 +108,10 @@ class Desk(FileStore):
     def depth(self, queue: str | None = None, *, now: int | None = None) -> int:
         """Count what waits for a worker."""
         return self._read(lambda session: counting.count_waiting(session, queue), now=now)
+
+    def waiting(self, *, now: int | None = None) -> list[Waiting]:
+        """Tell what `depth` counts by queue and task, and since when the oldest is due."""
+        return self._read(counting.tell_waiting, now=now)
 
     def attempts(self, id: bytes) -> list[AttemptRow]:
         """Read a job's ended attempts, oldest first."""

@@ -26,16 +26,16 @@ LOOK = "SELECT value, (SELECT min(due) FROM {p}jobs WHERE state<=1) FROM {p}meta
 NEXT_DUE = "SELECT min(due) FROM {p}jobs WHERE state<=1"  # jobs_due, covering
 
 # The inner: SEARCH jobs USING COVERING INDEX jobs_due (due<?). The outer: by INTEGER PRIMARY KEY.
-PROMOTE = """UPDATE {p}jobs SET state=2, rev=rev+1
+PROMOTE = """UPDATE {p}jobs NOT INDEXED SET state=2, rev=rev+1
  WHERE id IN (SELECT id FROM {p}jobs WHERE state<=1 AND due<=? ORDER BY due LIMIT ?)"""
 
 # SEARCH jobs USING INTEGER PRIMARY KEY. The heads were read in this transaction, so no fence is needed.
-MARK = """UPDATE {p}jobs SET state=3, claim=claim+1, attempt=attempt+1, rev=rev+1, worker=?, lease=?, started=?,
- reason=NULL WHERE id IN ({ids})"""
+MARK = """UPDATE {p}jobs NOT INDEXED SET
+ state=3, claim=claim+1, attempt=attempt+1, rev=rev+1, worker=?, lease=?, started=?, reason=NULL WHERE id IN ({ids})"""
 
 # What lies beside the rows of jobs that were claimed before, or whose arguments are long: one look by key in each.
 BESIDE = """SELECT jobs.id, bodies.args, progress.fraction, progress.message, results.value, errors.text
- FROM {p}jobs AS jobs LEFT JOIN {p}bodies AS bodies ON bodies.job=jobs.id
+ FROM {p}jobs AS jobs NOT INDEXED LEFT JOIN {p}bodies AS bodies ON bodies.job=jobs.id
  LEFT JOIN {p}progress AS progress ON progress.job=jobs.id LEFT JOIN {p}results AS results ON results.job=jobs.id
  LEFT JOIN {p}errors AS errors ON errors.job=jobs.id WHERE jobs.id IN ({ids})"""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from millrace.messages import Existing, InsertAnswer, NewRow
-from millrace.stores.sqlite.rows import PENDING, SCHEDULED, encode_tags, rows_by_id
+from millrace.stores.sqlite.rows import PENDING, SCHEDULED, encode_tags, key_holders, rows_by_id
 from millrace.stores.sqlite.session import Session
 from millrace.stores.sqlite.sql import portions
 
@@ -28,8 +28,6 @@ TAGS = """INSERT OR IGNORE INTO {p}tags(tag,job) SELECT column2, jobs.id
  FROM (VALUES {rows}) CROSS JOIN {p}jobs AS jobs ON jobs.uid=column1"""
 
 THERE = "SELECT id, uid, unique_key FROM {p}jobs WHERE uid IN ({ids})"  # SEARCH jobs USING INDEX jobs_uid
-HOLDERS = """SELECT unique_key, id FROM {p}jobs
- WHERE unique_key IN ({ids}) AND unique_key IS NOT NULL AND state<5"""  # SEARCH jobs USING INDEX jobs_key
 
 
 def insert_rows(session: Session, lanes: Mapping[tuple[str, str], int], rows: Sequence[NewRow]) -> InsertAnswer:
@@ -80,8 +78,7 @@ def _existing(session: Session, rows: Sequence[NewRow], inserted: int) -> dict[i
     there = sorted(session.list_rows(THERE, list({row.id for row in rows})), reverse=True)
     made = {uid: (id, key) for id, uid, key in there[:inserted]}
     before = {uid: id for id, uid, _ in there[inserted:]}
-    keys = list({row.unique_key for row in rows if row.unique_key is not None})
-    holders: dict[str, int] = dict(session.list_rows(HOLDERS, keys))
+    holders = key_holders(session, {row.unique_key for row in rows})
     existing: dict[int, tuple[int, bool]] = {}
     for index, row in enumerate(rows):
         if row.id in before:
@@ -89,5 +86,5 @@ def _existing(session: Session, rows: Sequence[NewRow], inserted: int) -> dict[i
         elif row.id in made and made[row.id][1] == row.unique_key:
             before[row.id] = made[row.id][0]  # this one went in; another of the same id would not
         elif row.unique_key is not None:
-            existing[index] = holders[row.unique_key], True
+            existing[index] = holders[row.unique_key][0], True
     return existing

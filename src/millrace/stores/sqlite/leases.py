@@ -32,7 +32,7 @@ CANCELLING = "SELECT uid, claim FROM {p}jobs WHERE lease>=0 AND +state=4 AND +wo
 FIRST_LEASE = "SELECT min(lease) FROM {p}jobs WHERE lease IS NOT NULL"  # the first entry of jobs_lease
 # One conditional statement over the current state; due and ties are kept, so that a rescued job runs next. The inner:
 # SEARCH jobs USING COVERING INDEX jobs_lease (lease<?). The outer: by INTEGER PRIMARY KEY.
-RESCUE = """UPDATE {p}jobs SET
+RESCUE = """UPDATE {p}jobs NOT INDEXED SET
  state=CASE WHEN state=4 THEN 7 WHEN crashes+1>=max_crashes THEN 6 ELSE 2 END,
  reason=CASE WHEN state=4 THEN 'cancelled' WHEN crashes+1>=max_crashes THEN 'crashed' ELSE 'lease-lost' END,
  finished=CASE WHEN state=4 OR crashes+1>=max_crashes THEN ? END,

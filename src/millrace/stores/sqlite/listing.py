@@ -36,8 +36,9 @@ _SORTED = _NARROWED + " ORDER BY +jobs.id DESC LIMIT ?"  # by number, the planne
 _JOBS = "SELECT jobs.id, jobs.uid FROM {p}jobs AS jobs WHERE "
 
 # SEARCH jobs USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)
-WINDOW = _JOBS + "jobs.id<=? AND jobs.id>?" + _BY_NUMBER
-BELOW = "SELECT max(id) FROM {p}jobs WHERE id<?"  # over a gap of any size in one look by primary key
+_JOBS_BY_NUMBER = "SELECT jobs.id, jobs.uid FROM {p}jobs AS jobs NOT INDEXED WHERE jobs.id<=? AND jobs.id>?"
+WINDOW = _JOBS_BY_NUMBER + _BY_NUMBER
+BELOW = "SELECT max(id) FROM {p}jobs NOT INDEXED WHERE id<?"  # over a gap of any size in one look by primary key
 
 # SEARCH tags USING PRIMARY KEY (tag=? AND job<?), then each job by its primary key
 _TAGGED = """SELECT jobs.id, jobs.uid FROM {p}tags AS tags CROSS JOIN {p}jobs AS jobs ON jobs.id=tags.job

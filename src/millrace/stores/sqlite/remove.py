@@ -15,7 +15,7 @@ DELETE_JOBS = "DELETE FROM {p}jobs WHERE id IN ({ids})"  # SEARCH jobs USING INT
 # where the newest job goes, a row of no state and lane keeps its place until a newer job goes. AUTOINCREMENT would do
 # the same for a page of WAL more with each insert, a quarter of what a single one writes. `max(id)` is one look.
 KEEP_NUMBER = """INSERT OR REPLACE INTO {p}jobs(id,uid,lane,state,priority,due,created,max_attempts)
- SELECT ?1,x'',0,8,0,0,0,1 WHERE NOT EXISTS (SELECT 1 FROM {p}jobs WHERE id>?1)"""
+ SELECT ?1,x'',0,8,0,0,0,1 WHERE NOT EXISTS (SELECT 1 FROM {p}jobs NOT INDEXED WHERE id>?1)"""
 
 # One each, not triggers or foreign keys, which would cost every row of the hot path. By primary key, or by the
 # index led by `job`.

@@ -19,9 +19,10 @@ EXPIRED = "SELECT id, tags, lane, state FROM {p}jobs WHERE expires<? ORDER BY ex
 
 # Jobs are numbered as they are made, so the walk goes upward in windows, and ends with the first window of which all
 # jobs were made past the time. SEARCH jobs USING INTEGER PRIMARY KEY (rowid>? AND rowid<?) in both.
-ABOVE = "SELECT min(id) FROM {p}jobs WHERE id>?"
-MADE = "SELECT min(created) FROM {p}jobs WHERE id>=? AND id<?"
-OLD = """SELECT id FROM {p}jobs WHERE id>=? AND id<? AND +finished<? AND +state IN (?,?,?) ORDER BY id LIMIT ?"""
+ABOVE = "SELECT min(id) FROM {p}jobs NOT INDEXED WHERE id>?"
+MADE = "SELECT min(created) FROM {p}jobs NOT INDEXED WHERE id>=? AND id<?"
+OLD = """SELECT id FROM {p}jobs NOT INDEXED
+ WHERE id>=? AND id<? AND +finished<? AND +state IN (?,?,?) ORDER BY id LIMIT ?"""
 STILL_OLD = """SELECT id, tags, lane, state FROM {p}jobs
  WHERE id IN ({ids}) AND +finished<? AND +state IN (?,?,?)"""  # SEARCH jobs USING INTEGER PRIMARY KEY
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +31,7 @@ __all__ = [
     "decode_tags",
     "encode_tags",
     "job_row",
+    "key_holders",
     "rows_by_id",
     "rows_by_uid",
 ]
@@ -70,6 +71,8 @@ _COLUMNS = """SELECT jobs.lane<<44|jobs.id, jobs.uid, lanes.task, lanes.queue, c
  LEFT JOIN {p}errors AS errors ON errors.job=jobs.id
  LEFT JOIN {p}progress AS progress ON progress.job=jobs.id AND jobs.state<>5
 """
+HOLDERS = """SELECT unique_key, id, uid FROM {p}jobs
+ WHERE unique_key IN ({ids}) AND unique_key IS NOT NULL AND state<5"""  # SEARCH jobs USING INDEX jobs_key
 ROWS_BY_UID = _COLUMNS + "WHERE jobs.uid IN ({ids})"  # SEARCH jobs USING INDEX jobs_uid
 ROWS_BY_ID = _COLUMNS + "WHERE jobs.id IN ({ids})"  # SEARCH jobs USING INTEGER PRIMARY KEY
 
@@ -100,3 +103,9 @@ def rows_by_uid(session: Session, uids: Sequence[bytes]) -> dict[bytes, JobRow]:
 def rows_by_id(session: Session, ids: Sequence[int]) -> dict[int, JobRow]:
     """Read jobs by their numbers; those that are not there are left out."""
     return {columns[0] & ID_MASK: job_row(columns) for columns in session.list_rows(ROWS_BY_ID, ids)}
+
+
+def key_holders(session: Session, keys: Collection[str | None]) -> dict[str, tuple[int, bytes]]:
+    """Return number and id of the live job that holds each unique key, where one does."""
+    held = session.list_rows(HOLDERS, [key for key in keys if key is not None])
+    return {key: (number, id) for key, number, id in held}

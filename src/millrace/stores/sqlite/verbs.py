@@ -24,6 +24,7 @@ from millrace.stores.sqlite.rows import (
     PENDING,
     SCHEDULED,
     encode_tags,
+    key_holders,
     rows_by_uid,
 )
 from millrace.stores.sqlite.session import Session
@@ -37,12 +38,9 @@ CANCEL = """UPDATE {p}jobs SET state=7, finished=?, expires=column2, reason='can
 RETRY = """UPDATE {p}jobs SET state=2, due=?, attempt=0, crashes=0, finished=NULL, expires=NULL, reason=NULL, rev=rev+1
  WHERE id IN ({ids})"""
 NEW_ARGS = "UPDATE {p}jobs SET args=? WHERE id IN ({ids})"
-NEW_BODIES = """INSERT OR REPLACE INTO {p}bodies(job,args) SELECT id, ? FROM {p}jobs WHERE id IN ({ids})"""
+NEW_BODIES = """INSERT OR REPLACE INTO {p}bodies(job,args) SELECT id, ? FROM {p}jobs NOT INDEXED WHERE id IN ({ids})"""
 NO_BODIES = "DELETE FROM {p}bodies WHERE job IN ({ids})"  # SEARCH bodies USING INTEGER PRIMARY KEY
 RESCHEDULE = "UPDATE {p}jobs SET state=?, due=?, rev=rev+1 WHERE id IN ({ids})"
-
-HOLDERS = """SELECT unique_key, uid FROM {p}jobs
- WHERE unique_key IN ({ids}) AND unique_key IS NOT NULL AND state<5"""  # SEARCH jobs USING INDEX jobs_key
 
 
 def cancel(session: Session, ids: Sequence[bytes], states: frozenset[JobState], retention: int | None) -> list[Changed]:
@@ -63,7 +61,8 @@ def retry(session: Session, ids: Sequence[bytes], states: frozenset[JobState], a
     """Make jobs pending within the open transaction, as if they had just been enqueued."""
     before = rows_by_uid(session, ids)
     chosen = [before[id] for id in dict.fromkeys(ids) if id in before and before[id].state in states & RETRYABLE]
-    holders = _holders(session, chosen)  # a failed job holds its own key
+    # a failed job holds its own key
+    holders = {key: uid for key, (_, uid) in key_holders(session, {row.unique_key for row in chosen}).items()}
     free: list[JobRow] = []
     held_up: dict[bytes, bytes] = {}
     for row in chosen:
@@ -138,11 +137,6 @@ def _replace_args(session: Session, numbers: Sequence[int], args: bytes) -> None
     else:
         session.list_execute(NEW_ARGS, numbers, before=(None,))
         session.list_execute(NEW_BODIES, numbers, before=(args,))
-
-
-def _holders(session: Session, rows: Sequence[JobRow]) -> dict[str, bytes]:
-    """Return who holds the unique keys of these jobs, by key."""
-    return dict(session.list_rows(HOLDERS, list({row.unique_key for row in rows if row.unique_key is not None})))
 
 
 def _answer(

@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from millrace.errors import ConfigurationError
+from millrace.stores.sqlite.connection import Abandoned
 
 __all__ = ["ApswConnection", "version"]
 
 
 class ApswConnection:
-    """A connection of `apsw`."""
+    """A connection of `apsw`, to the file of a URI."""
 
-    __slots__ = ("_connection", "_execute")
+    __slots__ = ("_connection", "_execute", "_kept")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, name: str) -> None:
         apsw = _apsw()
-        self._connection: Any = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=256)
+        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
+        self._connection: Any = apsw.Connection(name, flags=flags, statementcachesize=256)
         self._execute: Any = self._connection.cursor().execute
 
     def rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
@@ -43,6 +45,12 @@ class ApswConnection:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def abandon(self) -> None:
+        """Do nothing with it any more, not even close it."""
+        self._kept = (self._connection, self._execute)
+        self._connection = Abandoned()
+        self._execute = self._connection.execute
 
 
 def version() -> tuple[int, ...]:

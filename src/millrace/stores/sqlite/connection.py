@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from millrace.errors import ConfigurationError, StoreUnavailable
 __all__ = [
     "AUTOCHECKPOINT_CLIENT",
     "AUTOCHECKPOINT_WORKER",
+    "Abandoned",
     "Connection",
     "Driver",
     "StandardConnection",
@@ -65,6 +66,36 @@ class Connection(Protocol):
         """Close the connection."""
         ...
 
+    def abandon(self) -> None:
+        """Do nothing with it any more, not even close it: in a forked child it is the parent's.
+
+        The object must be kept for ever, see `fork.immortalize`, or its end would close it.
+        """
+        ...
+
+
+class Abandoned:
+    """What stands in the place of a driver's connection that must not be touched any more."""
+
+    in_transaction = False
+
+    def execute(self, sql: str, args: Sequence[Any] = ()) -> Any:
+        """Refuse."""
+        raise StoreUnavailable(
+            f"this connection is the parent process's; {sql[:40]!r} with {len(args)} values was not run"
+        )
+
+    def changes(self) -> int:
+        """Tell that nothing was changed."""
+        return 0
+
+    def executescript(self, sql: str) -> None:
+        """Refuse."""
+        self.execute(sql)
+
+    def close(self) -> None:
+        """Leave it open."""
+
 
 class StandardConnection:
     """A connection of the standard library's `sqlite3`, ours or a caller's.
@@ -73,21 +104,23 @@ class StandardConnection:
     [(1, 'a')]
     """
 
-    __slots__ = ("_connection", "_execute")
+    __slots__ = ("_connection", "_execute", "_kept")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self._connection: sqlite3.Connection | Abandoned = connection
         cursor = connection.cursor()
         cursor.row_factory = None  # a caller's connection may have one; rows are tuples here
-        self._execute = cursor.execute  # one cursor for all: a new one each time costs 0.2 us
+        self._execute: Callable[..., Any] = cursor.execute  # one cursor for all: a new one each time costs 0.2 us
 
     def rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
         """Run a statement and return all its rows as tuples."""
-        return self._execute(sql, args).fetchall()
+        found: list[Any] = self._execute(sql, args).fetchall()
+        return found
 
     def execute(self, sql: str, args: Sequence[Any] = ()) -> int:
         """Run a statement without rows; return how many rows it changed."""
-        return self._execute(sql, args).rowcount
+        changed: int = self._execute(sql, args).rowcount
+        return changed
 
     def script(self, sql: str) -> None:
         """Run statements one after the other, each to its end."""
@@ -101,6 +134,12 @@ class StandardConnection:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def abandon(self) -> None:
+        """Do nothing with it any more, not even close it."""
+        self._kept = (self._connection, self._execute)
+        self._connection = Abandoned()
+        self._execute = self._connection.execute
 
 
 def library_version(driver: Driver) -> tuple[int, ...]:
@@ -152,8 +191,8 @@ def connect(path: str, driver: Driver, *, synchronous: str, busy: float, writes:
     connection = _opened(path, driver)
     try:
         _set(connection, f"busy_timeout={round(busy * 1000)}")
-        if writes:
-            _set(connection, "auto_vacuum=INCREMENTAL")  # only heeded before the first table, so never later
+        if writes and connection.rows("PRAGMA page_count") == [(0,)]:
+            _set(connection, "auto_vacuum=INCREMENTAL")  # only heeded before the first table, and a write each time
         mode = connection.rows("PRAGMA journal_mode=WAL")[0][0]
         _require_wal(path, mode)
         _set(connection, f"synchronous={synchronous}")
@@ -182,13 +221,15 @@ def error_code(error: BaseException) -> int | None:
 
 
 def _opened(path: str, driver: Driver) -> Connection:
+    # `mode=rw`: never a file that SQLite makes, its mode would be 0644.
+    name = f"file:{quote(os.fsencode(path))}?mode=rw"
     if driver == "apsw":
         from millrace.stores.sqlite.apswire import ApswConnection
 
-        return ApswConnection(path)
+        return ApswConnection(name)
     return StandardConnection(
         sqlite3.connect(
-            f"file:{quote(os.fsencode(path))}?mode=rw",  # never one that SQLite makes: its mode would be 0644
+            name,
             uri=True,
             isolation_level=None,
             check_same_thread=False,

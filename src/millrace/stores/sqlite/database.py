@@ -17,6 +17,7 @@ from millrace.errors import MillraceError
 from millrace.messages import Finding
 from millrace.stores.sqlite import files, fork
 from millrace.stores.sqlite.connection import Connection, Driver
+from millrace.stores.sqlite.gate import Gate
 from millrace.stores.sqlite.health import find_trouble
 from millrace.stores.sqlite.hold import Hold
 from millrace.stores.sqlite.idling import tidy
@@ -297,6 +298,16 @@ class Database:
             hold.pace(worker=self._workers > 0)
         finally:
             hold.lock.release()
+
+    @property
+    def waiting(self) -> int:
+        """How many threads of this process wait for their turn to write."""
+        return self._hold.lock.waiting
+
+    @property
+    def gate(self) -> Gate | None:
+        """This process's way through the gate, once opened."""
+        return self._hold.gate
 
     # -- forks; see `fork`
 

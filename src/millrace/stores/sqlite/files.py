@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
-from millrace.errors import ConfigurationError
+from millrace.errors import ConfigurationError, StoreUnavailable
 
 __all__ = [
     "COMPANIONS",
@@ -41,6 +42,7 @@ _NETWORK = frozenset(
         *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.juicefs"),
     }
 )
+_ESCAPED = re.compile(r"\\([0-7]{3})")  # a blank in a mount point is written \040
 _ROOM_TO_SPARE = 16  # a disk with less than so many reserves left is nearly full already
 
 
@@ -49,11 +51,19 @@ def refuse_places(path: str, *, network: str) -> None:
 
     Raises:
         ConfigurationError: The folder is missing, the path names a folder, or it lies on a network file system.
+        StoreUnavailable: This user may not even look.
     """
     folder = Path(path).parent
-    if not folder.is_dir():
+    try:
+        there, taken = folder.is_dir(), Path(path).is_dir()
+    except PermissionError as error:
+        raise StoreUnavailable(
+            f"{path} cannot be reached: {error.strerror} for user {os.geteuid()}; give them access to {folder} and the "
+            "folders above it"
+        ) from error
+    if not there:
         raise ConfigurationError(f"the folder {folder} of {path} does not exist; create it, it is never made by itself")
-    if Path(path).is_dir():
+    if taken:
         raise ConfigurationError(f"{path} is a folder; name a file in it, such as {path}/millrace.db")
     if network == "refuse":
         found = network_mount(os.path.realpath(path))
@@ -71,6 +81,8 @@ def create(path: str) -> bool:
     SQLite would make it 0644 under the usual umask, and -wal and -shm take over its mode. Nobody else can have opened a
     file that was not there, so this one descriptor of it does no harm.
     """
+    if Path(path).exists():
+        return False
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
@@ -153,7 +165,7 @@ def network_mount(path: str, mounts: str | None = None) -> tuple[str, str] | Non
         fields = left.split()
         if len(fields) < 5 or not right:  # noqa: PLR2004 - the mount point is the fifth field
             continue
-        mount = fields[4].encode("ascii", "surrogateescape").decode("unicode_escape")
+        mount = _ESCAPED.sub(lambda escape: chr(int(escape[1], 8)), fields[4])
         inside = path == mount or path.startswith(mount.rstrip("/") + "/")
         if inside and len(mount) >= len(best):  # the longest wins, and of equal ones the last mounted
             best, kind = mount, right.split()[0]

@@ -25,7 +25,7 @@ _TAKE, _END = "take", "end"  # what the gate thread is asked
 class Gate:
     """One process's way through the gate. One thread at a time: the holder of the process's write lock."""
 
-    __slots__ = ("_asked", "_granted", "_mutex", "_questions", "_signs", "_thread", "_wanted", "fd", "path")
+    __slots__ = ("_mutex", "_questions", "_signs", "_thread", "asked", "fd", "granted", "path", "wanted")
 
     def __init__(self, path: str) -> None:
         self.path = f"{path}-gate"
@@ -33,15 +33,15 @@ class Gate:
         self._signs = not LOCK_TABLE.exists()  # elsewhere the holder's number must stand in the file
         self._thread: threading.Thread | None = None
         self._questions: SimpleQueue[str] = SimpleQueue()
-        self._granted = threading.Lock()  # free: the gate thread has left the lock to the caller
-        self._granted.acquire()
+        self.granted = threading.Lock()  #: free: the gate thread has left the lock to the caller
+        self.granted.acquire()
         self._mutex = threading.Lock()  # guards the two below
-        self._asked = False  # the gate thread is at it
-        self._wanted = False  # a caller waits for it
+        self.asked = False  #: the gate thread is at it
+        self.wanted = False  #: a caller waits for it
 
     def try_take(self) -> bool:
         """Take the gate where it is free: one system call."""
-        if self._asked:  # the gate thread may be given the lock any moment, on this same descriptor
+        if self.asked:  # the gate thread may be given the lock any moment, on this same descriptor
             return False
         try:
             _flock(self.fd, _TRY)
@@ -61,15 +61,15 @@ class Gate:
         caller, that thread gives it back at once, or to the next caller, if there is one by then.
         """
         with self._mutex:
-            self._wanted = True
-            if not self._asked:
-                self._asked = True
+            self.wanted = True
+            if not self.asked:
+                self.asked = True
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._serve, name="millrace-gate", daemon=True)
                     self._thread.start()
                 self._questions.put(_TAKE)
         try:
-            if self._granted.acquire(timeout=max(until - time.monotonic(), 0)):
+            if self.granted.acquire(timeout=max(until - time.monotonic(), 0)):
                 return True
         except BaseException:
             if self._withdrawn():
@@ -79,7 +79,11 @@ class Gate:
 
     def leave(self) -> None:
         """Give the gate back, which must be held."""
-        _flock(self.fd, fcntl.LOCK_UN)
+        try:
+            _flock(self.fd, fcntl.LOCK_UN)
+        except ValueError:
+            if self.fd >= 0:  # else a forked child on its way out of the parent's transaction
+                raise
 
     def close(self) -> None:
         """Release the descriptor; the gate must not be held.
@@ -87,7 +91,7 @@ class Gate:
         A gate thread that still waits in the kernel keeps the descriptor until its lock comes.
         """
         with self._mutex:
-            thread, busy = self._thread, self._asked
+            thread, busy = self._thread, self.asked
         if thread is None:
             os.close(self.fd)
             return
@@ -98,6 +102,7 @@ class Gate:
     def disown(self) -> None:
         """Close what a forked child inherited. Never unlocks: the lock is the parent's too."""
         os.close(self.fd)
+        self.fd = -1
 
     def _sign(self) -> None:
         os.pwrite(self.fd, b"%-20d\n" % os.getpid(), 0)
@@ -105,19 +110,19 @@ class Gate:
     def _withdrawn(self) -> bool:
         """Want the gate no more; tell whether it came in this very moment."""
         with self._mutex:
-            self._wanted = False
-            return self._granted.acquire(blocking=False)
+            self.wanted = False
+            return self.granted.acquire(blocking=False)
 
     def _serve(self) -> None:
         while self._questions.get() == _TAKE:
             _flock(self.fd, fcntl.LOCK_EX)
             with self._mutex:
-                self._asked = False
-                if self._wanted:
-                    self._wanted = False
+                self.asked = False
+                if self.wanted:
+                    self.wanted = False
                     if self._signs:
                         self._sign()
-                    self._granted.release()
+                    self.granted.release()
                 else:
                     _flock(self.fd, fcntl.LOCK_UN)
         os.close(self.fd)

@@ -263,6 +263,9 @@ class Hold:
     def disown(self) -> None:
         """Leave what is the parent's, in the child: its gate is not unlocked, its connections are never closed."""
         self.immortalize()
+        for connection in (self.way and self.way[0], self.reader):
+            if connection is not None:
+                connection.abandon()
         if self.gate is not None:
             self.gate.disown()
 

@@ -84,8 +84,9 @@ class Listener:
     def stop(self) -> None:
         """End the thread, and wait for that unless it is the caller's own."""
         self._stopping.set()
-        if self._events is not None:
-            self._events.ring()
+        with self.looking:  # or the thread might end in between, and the number of the bell be another file's
+            if self._events is not None:
+                self._events.ring()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -100,6 +101,9 @@ class Listener:
 
     def disown(self) -> None:
         """Close what a forked child inherited; the thread itself is only in the parent."""
+        if self._connection is not None:
+            self.immortalize()
+            self._connection.abandon()
         if self._events is not None:
             self._events.close()
 
@@ -173,10 +177,11 @@ class Listener:
     def _release(self) -> None:
         with self.looking:
             connection = self.detach()
+            events, self._events = self._events, None
         if connection is not None:
             connection.close()
-        if self._events is not None:
-            self._events.close()
+        if events is not None:
+            events.close()
 
 
 def _file_events(path: str) -> FileEvents | None:

@@ -47,10 +47,11 @@ def open_writer(
     writer: Connection | None = None
     try:
         writer = connect(path, driver, synchronous=synchronous, busy=deadline, writes=True)
+        _refuse_inherited(writer, path)
         done = migrate(writer, prefix, path)
-        _try_writing(writer, prefix, path)
+        _try_writing(writer, prefix)
     except BaseException as error:
-        if writer is not None and not isinstance(error, _InheritedError):
+        if writer is not None:
             writer.close()
         trouble = explained(error, path, deadline)
         if trouble is not None:
@@ -61,24 +62,32 @@ def open_writer(
 
 def forked_open(path: str) -> StoreUnavailable:
     """Say that the file was open across a fork."""
-    return _InheritedError(
+    return StoreUnavailable(
         f"{path} was open while process {os.getpid()} was forked off, and SQLite's locks do not work in such a child; "
         "start processes with 'spawn', or open the file only after the fork (close() before it)"
     )
 
 
-class _InheritedError(StoreUnavailable):
-    """The connection must not even be closed: what it believes to hold is the parent's."""
+def _refuse_inherited(writer: Connection, path: str) -> None:
+    """See that a forked child's connection has real locks, and not only the memory of its parent's.
+
+    Whoever has a file open in WAL mode has a shared lock on it. A child has none where a connection of the parent's,
+    be it the program's own, was open across the fork: SQLite then takes the parent's lock for its own.
+    """
+    if not fork.was_forked():
+        return
+    writer.rows("SELECT count(*) FROM sqlite_schema")
+    if not files.locks_hold(path):
+        fork.immortalize(writer)
+        writer.abandon()
+        raise forked_open(path)
 
 
-def _try_writing(writer: Connection, prefix: str, path: str) -> None:
+def _try_writing(writer: Connection, prefix: str) -> None:
     """Try a write and take it back: BEGIN IMMEDIATE alone succeeds on a read-only file."""
     writer.execute("BEGIN IMMEDIATE")
     try:
         writer.execute(TOUCH.replace("{p}", prefix))
-        if fork.was_forked() and not files.locks_hold(f"{path}-shm"):
-            fork.immortalize(writer)
-            raise forked_open(path)
     finally:
         if writer.in_transaction:
             writer.execute("ROLLBACK")

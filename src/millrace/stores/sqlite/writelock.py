@@ -28,6 +28,11 @@ class WriteLock:
         self.free = threading.Lock()  #: held while anyone has the turn
         self._line: deque[threading.Lock] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """How many threads are in line."""
+        return len(self._line)
+
     def wait(self, until: float, *, urgent: bool = False) -> bool:
         """Queue up for the turn until a time of `time.monotonic()`; tell whether it was got."""
         mine = threading.Lock()

@@ -22,7 +22,7 @@ import msgspec
 from millrace.errors import PayloadError
 from millrace.outcome import printable
 
-__all__ = ["MAX_DEPTH", "MAX_RESULT_BYTES", "Arguments", "encode_plain", "encode_result"]
+__all__ = ["MAX_DEPTH", "MAX_RESULT_BYTES", "Arguments", "encode_plain", "encode_result", "result_reader"]
 
 MAX_DEPTH = 100
 MAX_RESULT_BYTES = 1_048_576
@@ -224,6 +224,30 @@ def encode_result(value: object) -> bytes | None:
         if not isinstance(error.__cause__, UnicodeEncodeError):
             raise
     return _checked_json("the result", _escaped(msgspec.to_builtins(value, enc_hook=_to_json)), MAX_RESULT_BYTES)
+
+
+def result_reader(function: Callable[..., Any]) -> Callable[[bytes], Any]:
+    """Make the function that reads a stored result back as the type that `function` is annotated to return.
+
+    A result that does not fit the annotation, or has none that can be read, comes as the plain JSON value.
+
+    >>> def halves() -> tuple[int, int]: ...
+    >>> result_reader(halves)(b"[1,2]")
+    (1, 2)
+    """
+    plain: Callable[[bytes], Any] = msgspec.json.decode
+    try:
+        typed = msgspec.json.Decoder(_hints(function).get("return", Any), dec_hook=_from_json).decode
+    except TypeError:
+        return plain
+
+    def read(data: bytes) -> Any:
+        try:
+            return typed(data)
+        except Exception:  # noqa: BLE001 - a model's own code may raise anything; the stored value is still the result
+            return plain(data)
+
+    return read
 
 
 def _checked_json(name: str, value: object, limit: int) -> bytes:

@@ -277,7 +277,10 @@ class Job(Generic[R_co]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Job):
             return NotImplemented
-        return self.row == other.row and self.duplicate == other.duplicate
+        mine, others = self._row, other.row
+        if mine.ref != others.ref:  # a store's handle: not known yet to the job that `enqueue` returned
+            mine = msgspec.structs.replace(mine, ref=others.ref)
+        return mine == others and self.duplicate == other.duplicate
 
     def __hash__(self) -> int:
         return hash(self._row.id)

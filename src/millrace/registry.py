@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, Literal
 
-from millrace.codec import Arguments
+from millrace.codec import Arguments, result_reader
 from millrace.errors import ConfigurationError
 from millrace.options import Terms, read_options
 
@@ -66,6 +66,11 @@ class TaskSpec:
     def arguments(self) -> Arguments:
         """The codec of its arguments, compiled at first use, when every name in its annotations exists."""
         return Arguments(self.function, self.name, skip=int(self.takes_context))
+
+    @cached_property
+    def read_result(self) -> Callable[[bytes], Any]:
+        """Reads a stored result back as the type that the function is annotated to return."""
+        return result_reader(self.function)
 
     def terms_of(self, options: bytes | None) -> Terms:
         """Return what holds for one job: its own stored options over the task's terms."""

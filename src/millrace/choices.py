@@ -1,0 +1,177 @@
+"""What a caller chooses for a task or for one job. Owns the two lists of options and the sentences that refuse others.
+
+`TaskChoices` are the options of `@app.task`, `JobChoices` those of `using` and `NewJob`. Nothing here stores or runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypedDict
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from millrace import checks
+from millrace.errors import ConfigurationError, NotSupported
+from millrace.messages import NewRow
+from millrace.options import JobOptions
+from millrace.registry import TaskSpec
+from millrace.retry import RetryPolicy
+
+__all__ = ["Choices", "JobChoices", "TaskChoices", "read_choices", "refuse_strangers", "template"]
+
+Seconds = float | timedelta
+
+
+class TaskChoices(TypedDict, total=False):
+    """The options of `@app.task`. Durations are seconds or `timedelta`.
+
+    >>> options: TaskChoices = {"queue": "mail", "max_attempts": 8}
+    """
+
+    name: str | None  #: what its jobs call it; default `module.qualname`
+    queue: str  #: default "default"
+    priority: int  #: -32768 to 32767, higher runs sooner; default 0
+    max_attempts: int  #: tries before a job is dead; default 5
+    max_crashes: int  #: lost leases before a job is dead; default 3
+    retry: RetryPolicy  #: a Backoff, None (dead at once), or a dict of exception types to these
+    timeout: Seconds | None  #: of one attempt, from the handler's start; default none
+    lease: Seconds  #: how long a silent worker keeps a job; default 30
+    retention: Seconds | None  #: how long a completed or cancelled job is kept; None for ever; default the app's
+    run_in: Literal["thread", "loop", "process"] | None  #: default "thread" for `def`, "loop" for `async def`
+    tags: Iterable[str]
+
+
+class JobChoices(TypedDict, total=False):
+    """The options of `using` and `NewJob`. None means the task's own, but for `timeout` and `retention`.
+
+    >>> options: JobChoices = {"priority": 5, "delay": 60}
+    """
+
+    queue: str | None
+    priority: int | None
+    delay: Seconds | None  #: from now
+    run_at: datetime | None  #: aware; in the past it is due now
+    max_attempts: int | None
+    max_crashes: int | None
+    timeout: Seconds | None  #: None: no timeout
+    lease: Seconds | None
+    retention: Seconds | None  #: 0: deleted at the finish; None: kept for ever
+    unique_key: str | None  #: one live job of the key in the whole store
+    tags: Iterable[str] | None
+    connection: Any  #: the caller's own connection, in whose transaction the job is written
+
+
+TASK_OPTIONS = frozenset(TaskChoices.__annotations__)
+JOB_OPTIONS = frozenset(JobChoices.__annotations__)
+
+#: Options of the public contract that this version does not have. Refused by name, never passed over.
+LATER = frozenset({"after", "concurrency", "fair", "key", "on_parent", "rate", "unique"})
+
+
+class Choices(msgspec.Struct, frozen=True):
+    """The options of one job, checked; None (or UNSET) is left to the task. `delay` and `due` are microseconds.
+
+    >>> Choices(priority=3).queue is None
+    True
+    """
+
+    queue: str | None = None
+    priority: int | None = None
+    delay: int = 0
+    due: int | None = None
+    max_attempts: int | None = None
+    max_crashes: int | None = None
+    timeout: float | UnsetType | None = UNSET
+    lease: float | UnsetType = UNSET
+    retention: float | UnsetType | None = UNSET
+    unique_key: str | None = None
+    tags: tuple[str, ...] | None = None
+    connection: Any = None
+
+
+NO_CHOICES = Choices()
+
+_DEFAULTS = NewRow(id=b"", task="", queue="default", args=b"")  # for a task that the app does not know
+
+
+def refuse_strangers(where: str, given: Mapping[str, object], known: frozenset[str]) -> None:
+    """Refuse options that are not `known`; one of a later version only where it asks for something.
+
+    Raises:
+        NotSupported: The option belongs to a later version.
+        ConfigurationError: There is no such option.
+
+    >>> refuse_strangers("using", {"priority": 1}, JOB_OPTIONS)
+    """
+    for option in given.keys() - known:
+        if option not in LATER:
+            import difflib
+
+            near = difflib.get_close_matches(option, known, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigurationError(f"{where}() has no option {option!r}; {hint}It knows {', '.join(sorted(known))}")
+        if given[option] is not None:
+            raise NotSupported(f"{where}({option}={given[option]!r}): not in this version of Millrace; leave it out")
+
+
+def read_choices(where: str, given: Mapping[str, Any]) -> Choices:
+    """Check the options of one job.
+
+    Raises:
+        ConfigurationError: One is unknown or out of range, or two exclude each other.
+        NotSupported: One belongs to a later version.
+
+    >>> read_choices("using", {"delay": 2, "priority": 5}).delay
+    2000000
+    """
+    if not given:
+        return NO_CHOICES
+    refuse_strangers(where, given, JOB_OPTIONS)
+    delay, due = checks.due_time(given.get("delay"), given.get("run_at"))
+    queue, priority, lease = given.get("queue"), given.get("priority"), given.get("lease")
+    attempts, crashes = given.get("max_attempts"), given.get("max_crashes")
+    key, tags = given.get("unique_key"), given.get("tags")
+    return Choices(
+        queue=None if queue is None else checks.name("queue", queue),
+        priority=None if priority is None else checks.priority(priority),
+        delay=delay,
+        due=due,
+        max_attempts=None if attempts is None else checks.count("max_attempts", attempts),
+        max_crashes=None if crashes is None else checks.count("max_crashes", crashes),
+        timeout=checks.optional_duration("timeout", given["timeout"], positive=True) if "timeout" in given else UNSET,
+        lease=UNSET if lease is None else checks.duration("lease", lease, positive=True),
+        retention=checks.optional_duration("retention", given["retention"]) if "retention" in given else UNSET,
+        unique_key=None if key is None else checks.name("unique_key", key),
+        tags=None if tags is None else checks.tag_names(tags),
+        connection=given.get("connection"),
+    )
+
+
+def template(task: str, spec: TaskSpec | None, chosen: Choices) -> NewRow:
+    """Make the row that a task's jobs are copies of but for id and arguments: what was chosen, else the task's own.
+
+    >>> template("add", None, Choices(priority=3)).priority
+    3
+    """
+    own = spec or _DEFAULTS
+
+    def pick(choice: Any, default: Any) -> Any:
+        return default if choice is None else choice
+
+    options = JobOptions(timeout=chosen.timeout, lease=chosen.lease, retention=chosen.retention)
+    return NewRow(
+        id=b"",
+        task=task,
+        queue=pick(chosen.queue, own.queue),
+        args=b"",
+        priority=pick(chosen.priority, own.priority),
+        delay=chosen.delay,
+        due=chosen.due,
+        max_attempts=pick(chosen.max_attempts, own.max_attempts),
+        max_crashes=pick(chosen.max_crashes, own.max_crashes),
+        unique_key=chosen.unique_key,
+        tags=pick(chosen.tags, own.tags),
+        options=options.encode(),
+    )

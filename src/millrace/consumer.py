@@ -1,0 +1,175 @@
+"""The verbs of those who work without a worker. Owns claiming by hand and writing an attempt's end; runs nothing.
+
+A claimed `Job` carries its fence (id, claim, worker), so another process may complete it as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from millrace import checks
+from millrace.changer import Changer
+from millrace.clock import micros
+from millrace.codec import encode_result
+from millrace.errors import LeaseLost
+from millrace.ids import worker_name
+from millrace.job import Job, JobRow
+from millrace.messages import Beat, ClaimRequest
+from millrace.options import DEFAULT_LEASE
+from millrace.outcome import Outcome, error_record
+from millrace.store import MAX_CLAIM
+from millrace.verdict import after_error, after_failure
+
+__all__ = ["Consumer"]
+
+R = TypeVar("R")
+
+
+class Consumer(Changer):
+    """What a consumer without a worker needs. Every verb of it is awaitable under `app.aio`."""
+
+    def claim(
+        self,
+        limit: int = 1,
+        queues: Iterable[str] | None = None,
+        tasks: Iterable[str] | None = None,
+        lease: float | timedelta = DEFAULT_LEASE,
+    ) -> list[Job[Any]]:
+        """Take due jobs to work on them yourself; end each with `complete`, `fail` or `release`.
+
+        What has become due is promoted, and jobs whose lease has passed are taken back first. A paused queue and a
+        queue's concurrency hold here too.
+
+        Args:
+            limit: At most so many, 1 to 1,000.
+            queues: From these only; None is any.
+            tasks: Of these only; None is any, known to this app or not.
+            lease: Seconds until another may take a job over, unless the job or `extend` says otherwise.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> ping = app.task(name="ping")(lambda: "pong")
+        >>> job, again = ping.enqueue(), app.claim()[0]
+        >>> again.id == job.id, again.state.value, app.complete(again, "done").result
+        (True, 'running', 'done')
+        """
+        request = ClaimRequest(
+            limit=checks.count("limit", limit, most=MAX_CLAIM),
+            queues=None if queues is None else _names("queues", queues),
+            tasks=None if tasks is None else frozenset(_names("tasks", tasks)),
+            lease=micros(checks.duration("lease", lease, positive=True)),
+        )
+        self.store.rescue(
+            retention=self.terms.retention_micros, dead_retention=self.terms.dead_retention_micros, limit=MAX_CLAIM
+        )
+        return [self.view(row) for row in self.store.step(self.worker_id, (), (request,)).claimed]
+
+    def complete(self, job: Job[R], result: object = None) -> Job[R]:
+        """End a claimed job well, and return it as it then is.
+
+        Raises:
+            LeaseLost: The claim is no longer yours; nothing was written.
+            PayloadError: The result has no form in JSON; the job still runs.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> ping = app.task(name="ping")(lambda: "pong")
+        >>> app.enqueue_many([ping.job()])[0].state.value, app.complete(app.claim()[0]).state.value
+        ('pending', 'completed')
+        """
+        retention = self.terms_of(job.row).retention_micros
+        return self._end(job, Outcome.completed(job.row, encode_result(result), retention=retention))
+
+    def fail(self, job: Job[R], error: str | BaseException, retry_in: float | timedelta | None = None) -> Job[R]:
+        """End a claimed job's attempt as failed: it waits for its next try, or is dead where none is left.
+
+        Args:
+            job: The claimed job.
+            error: What went wrong; a text may be "Class: message".
+            retry_in: Seconds until the next try; None is what the task's policy says. A signal such as `SkipRetry`
+                given as the error does what it says.
+
+        Raises:
+            LeaseLost: The claim is no longer yours; nothing was written.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> job = app.task(name="ping")(lambda: "pong").enqueue()
+        >>> failed = app.fail(app.claim()[0], "Timeout: no answer", retry_in=60)
+        >>> failed.state.value, failed.error
+        ('failed', 'Timeout: no answer')
+        """
+        row, terms = job.row, self.terms_of(job.row)
+        if retry_in is not None:
+            wait = checks.duration("retry_in", retry_in)
+            return self._end(job, after_failure(row, error_record(error), terms, retry_in=wait))
+        if isinstance(error, BaseException):
+            return self._end(job, after_error(row, error, terms))
+        return self._end(job, after_failure(row, error_record(error), terms))
+
+    def release(self, job: Job[R]) -> Job[R]:
+        """Give a claimed job back: it is due at once, and the try does not count.
+
+        Raises:
+            LeaseLost: The claim is no longer yours; nothing was written.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> job = app.task(name="ping")(lambda: "pong").enqueue()
+        >>> released = app.release(app.claim()[0])
+        >>> released.state.value, released.attempt
+        ('pending', 0)
+        """
+        return self._end(job, Outcome.released(job.row, retention=self.terms_of(job.row).retention_micros))
+
+    def extend(self, job: Job[R], seconds: float | timedelta) -> Job[R]:
+        """Hold a claimed job for so many seconds from now. Its state tells whether a cancel was asked for.
+
+        Raises:
+            LeaseLost: The claim is no longer yours: stop the work.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> job = app.task(name="ping")(lambda: "pong").enqueue()
+        >>> app.extend(app.claim()[0], 300).state.value
+        'running'
+        """
+        lease = micros(checks.duration("seconds", seconds, positive=True))
+        row = job.row
+        beat = Beat(row.ref, row.id, row.claim, lease=lease)
+        if row.worker is None or self.store.extend(row.worker, [beat])[0] is None:
+            raise self._lost(row)
+        return self._now(row)
+
+    def _end(self, job: Job[R], outcome: Outcome) -> Job[R]:
+        row = job.row
+        if row.worker is None or self.store.step(row.worker, (outcome,), ()).lost:
+            raise self._lost(row)
+        return self._now(msgspec.structs.replace(row, state=outcome.state, result=outcome.result, lease=None))
+
+    def _now(self, row: JobRow) -> Job[Any]:
+        """Read a job again; one that was not to be kept is shown as it ended."""
+        return self.view(self.store.get([row.id])[0] or row)
+
+    def _lost(self, row: JobRow) -> LeaseLost:
+        found = self.store.get([row.id])[0]
+        if found is None:
+            now = "the job is gone"
+        elif found.claim == row.claim:
+            now = f"it is {found.state}"
+        else:
+            holder = "nobody" if found.worker is None else worker_name(found.worker)
+            now = f"it is {found.state} under claim {found.claim} of worker {holder}"
+        return LeaseLost(
+            f"claim {row.claim} of job {UUID(bytes=row.id)} is not yours: {now}; stop, nothing was written"
+        )
+
+
+def _names(what: str, given: Iterable[str]) -> tuple[str, ...]:
+    several = (given,) if isinstance(given, str) else given
+    return tuple(checks.name(f"a name in {what}", getattr(each, "name", each)) for each in several)

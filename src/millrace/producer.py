@@ -1,0 +1,221 @@
+"""How a job gets into the store. Owns rows made from jobs, and jobs made from what the store told; waits for nothing.
+
+This is the hot path of `enqueue`: one row, one insert, one `Job`, and as little as can be beside them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from millrace.choices import template
+from millrace.codec import encode_plain
+from millrace.errors import ConfigurationError, NotSupported
+from millrace.ids import new_id
+from millrace.job import Job, JobOrigin, JobRow
+from millrace.messages import InsertAnswer, NewRow
+from millrace.newjob import NewJob
+from millrace.queued import Told
+from millrace.states import JobState
+from millrace.store import CallerTransactions
+
+if TYPE_CHECKING:
+    from millrace.app import Millrace
+
+__all__ = ["Producer", "stored"]
+
+_WHOLE = 500  #: up to so many jobs are stored all or not at all
+_CHUNK = 2000  #: beyond, so many are stored at a time: about 10 ms for which other writers wait
+
+_PENDING, _SCHEDULED = JobState.PENDING, JobState.SCHEDULED
+_modules = sys.modules
+
+
+class Producer:
+    """Stores the jobs of one app.
+
+    Args:
+        app: Whose tasks, settings and store count.
+    """
+
+    def __init__(self, app: Millrace) -> None:
+        self._app = app
+        self._unknown: set[str] = set()
+        self._blocked = False
+
+    @property
+    def max_payload(self) -> int:
+        """The most bytes of arguments."""
+        return self._app.max_payload
+
+    # -- one job
+
+    def put(self, row: NewRow) -> Job[Any]:
+        """Store one job."""
+        if "asyncio" in _modules:
+            self._look_for_loop()
+        app = self._app
+        job = stored(row, app.bridge.insert(row), self._app)
+        return self._ran(job) if app.eager else job
+
+    async def aput(self, row: NewRow) -> Job[Any]:
+        """Store one job, together with what other tasks store at the same time."""
+        job = stored(row, await self._app.bridge.submit(row), self._app)
+        if self._app.eager:
+            from millrace.threads import in_thread
+
+            return await in_thread(self._ran, job)
+        return job
+
+    def put_on(self, connection: object, rows: Sequence[NewRow]) -> list[Job[Any]]:
+        """Store jobs on the caller's own connection, in the caller's transaction; nothing is committed.
+
+        Raises:
+            NotSupported: The store cannot, or the connection is not one of its database.
+        """
+        store: object = self._app.store
+        if not isinstance(store, CallerTransactions):
+            raise NotSupported(
+                f"{self._app.store.url} cannot write in a caller's transaction; use an SQLite store in the same file "
+                "as your data, or enqueue after your commit"
+            )
+        return self._all_stored(rows, store.insert_on(connection, rows))
+
+    async def aput_new(self, job: NewJob, connection: object = None) -> Job[Any]:
+        """Store one new job from async code; see `put_new`."""
+        connection = _checked(job).choices.connection if connection is None else connection
+        row = self.row_of(job)
+        return await self.aput(row) if connection is None else self.put_on(connection, [row])[0]
+
+    def put_new(self, job: NewJob, connection: object = None) -> Job[Any]:
+        """Store one new job, on the caller's connection where one is given or the job names one."""
+        connection = _checked(job).choices.connection if connection is None else connection
+        row = self.row_of(job)
+        return self.put(row) if connection is None else self.put_on(connection, [row])[0]
+
+    # -- many jobs
+
+    def row_of(self, job: NewJob) -> NewRow:
+        """Make the row of a job: bind and check its arguments where that is not done, and give it an id."""
+        app = self._app
+        row, data = job.row, job.data
+        if row is None or data is None:
+            spec = app.registry.get(job.task)
+            row = template(job.task, spec, job.choices)
+            if spec is None:
+                data = encode_plain(job.task, job.args, app.max_payload)
+            else:
+                data = spec.arguments.encode_named(job.args, app.max_payload)
+        if row.task not in app.registry.names and row.task not in self._unknown:
+            self._tell_unknown(row.task)
+        return NewRow(
+            job.key or new_id(), row.task, row.queue, data, row.priority, row.delay, row.due, row.max_attempts,
+            row.max_crashes, row.unique_key, row.tags, row.options,
+        )  # fmt: skip
+
+    def put_many(self, jobs: Iterable[NewJob], connection: object = None) -> list[Job[Any]]:
+        """Store many jobs in order; all or none up to 500, in larger chunks beyond.
+
+        Raises:
+            PayloadError: The arguments of one do not fit; nothing was stored.
+        """
+        rows, connection = self._rows_of(jobs, connection)
+        if connection is not None:
+            return self.put_on(connection, rows)
+        if "asyncio" in _modules:
+            self._look_for_loop()
+        return self._put_rows(rows)
+
+    async def aput_many(self, jobs: Iterable[NewJob], connection: object = None) -> list[Job[Any]]:
+        """Store many jobs from async code, in a thread of its own, so that no single enqueue waits behind them."""
+        from millrace.threads import in_thread
+
+        rows, connection = self._rows_of(jobs, connection)
+        return await in_thread(self._put_rows, rows) if connection is None else self.put_on(connection, rows)
+
+    def _rows_of(self, jobs: Iterable[NewJob], connection: object) -> tuple[list[NewRow], object]:
+        """Check all jobs before the first is stored, and find the connection that they agree on."""
+        rows: list[NewRow] = []
+        for job in jobs:
+            rows.append(self.row_of(_checked(job)))
+            own = job.choices.connection
+            if own is not None and own is not connection:
+                if connection is not None:
+                    raise ConfigurationError("the jobs of one call name different connections; make a call for each")
+                connection = own
+        return rows, connection
+
+    def _put_rows(self, rows: Sequence[NewRow]) -> list[Job[Any]]:
+        size = len(rows) if len(rows) <= _WHOLE else _CHUNK
+        done: list[Job[Any]] = []
+        for start in range(0, len(rows), size or 1):
+            chunk = rows[start : start + size]
+            try:
+                answer = self._app.store.insert(chunk)
+            except Exception as error:
+                if start:
+                    error.add_note(f"the first {start} of the {len(rows)} jobs were stored")
+                raise
+            done += self._all_stored(chunk, answer)
+        return [self._ran(job) for job in done] if self._app.eager else done
+
+    def _all_stored(self, rows: Sequence[NewRow], answer: InsertAnswer) -> list[Job[Any]]:
+        now, existing, origin = answer.now, answer.existing, self._app
+        if not existing:
+            return [stored(row, now, origin) for row in rows]
+        return [stored(row, existing.get(index, now), origin) for index, row in enumerate(rows)]
+
+    # -- beside the path
+
+    def _ran(self, job: Job[Any]) -> Job[Any]:
+        """Run what is due, as an eager app does, and return the job as it then is."""
+        from millrace.eager import run_due
+
+        return run_due(self._app, job)
+
+    def _tell_unknown(self, task: str) -> None:
+        from millrace.warned import warn_caller
+
+        self._unknown.add(task)
+        warn_caller(
+            f"this app has no task {task!r}; the job is stored and waits for a worker that knows it "
+            f"(known here: {', '.join(sorted(self._app.registry.names)[:10]) or 'none'})",
+            UserWarning,
+        )
+
+    def _look_for_loop(self) -> None:
+        """Warn once where a call that writes to a disk holds up an event loop."""
+        if self._blocked:
+            return
+        events: Any = _modules.get("asyncio.events")
+        if events is not None and events._get_running_loop() is not None:  # noqa: SLF001 - the one that costs 40 ns
+            from millrace.warned import warn_caller
+
+            self._blocked = True
+            warn_caller(
+                "enqueue waits for the store and so blocks the running event loop; in async code await "
+                "task.aenqueue(…), app.aio.enqueue(…) or app.aio.enqueue_many(…). This is told once",
+                RuntimeWarning,
+            )
+
+
+def stored(row: NewRow, told: Told, origin: JobOrigin) -> Job[Any]:
+    """Make the job of a row from what the store told about it."""
+    if not isinstance(told, int):
+        return Job(told.row, origin, duplicate=told.by_key)
+    due = told + row.delay if row.due is None else row.due
+    return Job(
+        JobRow(
+            0, row.id, row.task, row.queue, row.args, _PENDING if due <= told else _SCHEDULED, row.priority, due, told,
+            0, row.max_attempts, 0, 0, row.max_crashes,
+            unique_key=row.unique_key, tags=row.tags, options=row.options,
+        ),
+        origin,
+    )  # fmt: skip
+
+
+def _checked(job: object) -> NewJob:
+    if isinstance(job, NewJob):
+        return job
+    raise ConfigurationError(f"{job!r} is not a NewJob; make one with task.job(…) or NewJob(name, args)")

@@ -1,0 +1,179 @@
+"""A task: a plain function that can also be enqueued. Owns the class users hold; the worker runs its `TaskSpec`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
+
+from millrace.choices import JobChoices, read_choices, template
+from millrace.context import JobContext
+from millrace.ids import new_id
+from millrace.job import Job
+from millrace.messages import NewRow
+from millrace.newjob import NewJob
+from millrace.producer import Producer
+from millrace.registry import TaskSpec
+
+__all__ = ["AsyncTask", "Task"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Task(Generic[P, R]):
+    """A function registered with an app by `@app.task`. Calling it calls the function; `enqueue` stores a job.
+
+    `P` are the function's parameters (without a first `JobContext`), `R` is the type of the job's result.
+
+    >>> from millrace import Millrace
+    >>> app = Millrace("memory://")
+    >>> @app.task
+    ... def add(a: int, b: int = 1) -> int:
+    ...     return a + b
+    >>> add(2, 3)
+    5
+    >>> job = add.enqueue(2, b=3)
+    >>> job.args, job.state.value
+    ({'a': 2, 'b': 3}, 'pending')
+    """
+
+    __name__: str
+    __wrapped__: Callable[..., Any]
+
+    def __init__(self, producer: Producer, spec: TaskSpec, given: Mapping[str, Any] | None = None) -> None:
+        self.spec = spec  #: what a worker knows of it
+        self._producer = producer
+        self._given: Mapping[str, Any] = given or {}
+        self._choices = read_choices("using", self._given)
+        self._row = row = template(spec.name, spec, self._choices)
+        self._tail = (
+            row.priority, row.delay, row.due, row.max_attempts, row.max_crashes, row.unique_key, row.tags, row.options,
+        )  # fmt: skip
+        functools.update_wrapper(self, spec.function)
+
+    @property
+    def name(self) -> str:
+        """The name that its jobs are stored under."""
+        return self.spec.name
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The plain function."""
+        return self.spec.function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function itself, here and now, with no queue. A first `JobContext` is the running job's."""
+        result: R = self._called(args, kwargs)
+        return result
+
+    def _called(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        spec = self.spec
+        if spec.takes_context and not (args and isinstance(args[0], JobContext)):
+            from millrace.context import current_job
+
+            args = (current_job(), *args)
+        return spec.function(*args, **kwargs)
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Store a job that calls the function with these arguments, and return it as it was stored.
+
+        In async code use `aenqueue`: this one waits for the store, and warns once where that blocks an event loop.
+
+        Raises:
+            PayloadError: The arguments do not fit the function, or have no form in JSON; nothing was stored.
+            StoreUnavailable: The store cannot be written; nothing was stored.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> greet = app.task(name="greet")(lambda who: f"hello {who}")
+        >>> greet.enqueue("Ada").task
+        'greet'
+        """
+        row = self._row
+        row = NewRow(new_id(), row.task, row.queue, self._encoded(args, kwargs), *self._tail)
+        if self._choices.connection is None:
+            return self._producer.put(row)
+        return self._producer.put_on(self._choices.connection, [row])[0]
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Store a job from async code, in one transaction with those that other tasks store at the same time.
+
+        Raises as `enqueue` does. Cancelled before the write it stores nothing; after, the job is there.
+
+        >>> import asyncio
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> greet = app.task(name="greet")(lambda who: f"hello {who}")
+        >>> asyncio.run(greet.aenqueue("Ada")).state.value
+        'pending'
+        >>> app.close()
+        """
+        row = self._row
+        row = NewRow(new_id(), row.task, row.queue, self._encoded(args, kwargs), *self._tail)
+        if self._choices.connection is None:
+            return await self._producer.aput(row)
+        return self._producer.put_on(self._choices.connection, [row])[0]
+
+    def _encoded(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
+        return self.spec.arguments.encode(args, kwargs, self._producer.max_payload)
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
+        """Make the job without storing it, for `app.enqueue_many`. Arguments are checked here.
+
+        Raises:
+            PayloadError: The arguments do not fit the function, or have no form in JSON.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> square = app.task(name="square")(lambda n: n * n)
+        >>> len(app.enqueue_many([square.job(n) for n in range(3)]))
+        3
+        """
+        return NewJob.bound(self._row, self._encoded(args, kwargs), self._choices, self._given)
+
+    def using(self, **options: Unpack[JobChoices]) -> Self:
+        """Return the same task with other options for its jobs; see `JobChoices` for what there is.
+
+        What was chosen before stays unless it is chosen again. A `delay` counts from each enqueue.
+
+        Raises:
+            ConfigurationError: An option is unknown or out of range, or `delay` and `run_at` are both given.
+            NotSupported: The option belongs to a later version.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> greet = app.task(name="greet")(lambda who: f"hello {who}")
+        >>> greet.using(priority=5, delay=60).enqueue("Ada").state.value
+        'scheduled'
+        """
+        given = dict(self._given)
+        if options.get("delay") is not None or options.get("run_at") is not None:
+            given.pop("delay", None)
+            given.pop("run_at", None)
+        return type(self)(self._producer, self.spec, {**given, **options})
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{key}={value!r}" for key, value in self._given.items())
+        return f"<Task {self.name}{f' using {given}' if given else ''}>"
+
+
+class AsyncTask(Task[P, R]):
+    """A task made from `async def`: calling it gives the coroutine, its jobs have the awaited result.
+
+    >>> import asyncio
+    >>> from millrace import Millrace
+    >>> app = Millrace("memory://")
+    >>> @app.task
+    ... async def add(a: int, b: int) -> int:
+    ...     return a + b
+    >>> asyncio.run(add(2, 3))
+    5
+    """
+
+    def __call__(  # type: ignore[override]  # an async function is a task with result R, and called it gives an awaitable
+        self, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]:
+        """Call the function itself, here and now, with no queue; await what it gives."""
+        result: Coroutine[Any, Any, R] = self._called(args, kwargs)
+        return result

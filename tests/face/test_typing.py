@@ -1,0 +1,106 @@
+"""What a type checker sees of tasks. The right uses are checked with this file; so are the wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, assert_type
+from uuid import UUID
+
+import pytest
+
+from millrace import AsyncTask, Job, JobContext, Millrace, NewJob, Task
+
+ROOT = Path(__file__).parents[2]
+
+
+def describe(thing: object) -> str:
+    return str(thing)
+
+
+def right_uses() -> None:
+    """Hold the types that users rely on; checked, and never run."""
+    app = Millrace("memory://")
+
+    @app.task
+    def add(a: int, b: int = 1) -> int:
+        return a + b
+
+    @app.task(queue="mail", max_attempts=3)
+    def send(_context: JobContext, to: str) -> str:
+        return to
+
+    @app.task
+    async def fetch(url: str) -> bytes:
+        return url.encode()
+
+    @app.task(run_in="process")
+    async def crunch(_context: JobContext, number: int) -> list[int]:
+        return [number]
+
+    assert_type(add(1), int)
+    assert_type(add.enqueue(1, b=2), Job[int])
+    assert_type(add.using(priority=1, delay=2.5).enqueue(1), Job[int])
+    assert_type(app.result(add.enqueue(1)), int)
+    assert_type(app.wait(add.enqueue(1)), Job[int])
+    assert_type(add.job(1), NewJob)
+    assert_type(send.enqueue("ada"), Job[str])
+    awaitable: Coroutine[Any, Any, bytes] = fetch("x")
+    as_result: bytes = fetch("x")  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
+    assert_type(fetch.enqueue("x"), Job[bytes])
+    assert_type(fetch.using(queue="q").enqueue("x"), Job[bytes])
+    assert_type(app.result(fetch.enqueue("x")), bytes)
+    assert_type(crunch.enqueue(1), Job[list[int]])
+    assert_type(app.task(describe).enqueue(1), Job[str])  # a first parameter for anything is no context
+    assert_type(app.claim()[0], Job[Any])
+    takes: Task[[str], bytes] = fetch
+    also: AsyncTask[[str], bytes] = fetch
+    del takes, also, awaitable, as_result
+
+
+async def right_uses_awaited(app: Millrace, add: Task[[int], int], id: UUID) -> None:
+    """Hold the types of the awaitable half; checked, and never run."""
+    assert_type(await add.aenqueue(1), Job[int])
+    assert_type(await app.aio.result(add.enqueue(1)), int)
+    assert_type(await app.aio.wait(await add.aenqueue(1)), Job[int])
+    assert_type(await app.aio.get(id), Job[Any])
+    assert_type(await app.aio.complete(await add.aenqueue(1)), Job[int])
+
+
+if TYPE_CHECKING:
+    # Each ignore is an error that must be there: mypy's warn_unused_ignores finds one that is not.
+    wrong = Millrace("memory://")
+
+    @wrong.task
+    def square(number: int) -> int:
+        return number * number
+
+    @wrong.task
+    def told(context: JobContext, text: str) -> None: ...
+
+    square.enqueue("one")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    square.enqueue()  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    square.enqueue(1, 2)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    square.enqueue(count=1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    square.job("one")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    square.using(colour="red")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    square.using(priority="high")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    told.enqueue(JobContext, "x")  # type: ignore[call-arg, arg-type] # pyright: ignore[reportCallIssue]
+    wrong.task(qeue="mail")  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
+    result: str = wrong.result(square.enqueue(1))  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
+    other: str = square.using(priority=1)(2)  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
+
+
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_wrong_arguments_and_results_are_type_errors_and_right_ones_are_not(checker: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", checker, str(Path(__file__).relative_to(ROOT))],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stdout

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from millrace.choices import JobChoices, read_choices, template
-from millrace.context import JobContext
+from millrace.context import CURRENT, JobContext
 from millrace.ids import new_id
 from millrace.job import Job
 from millrace.messages import NewRow
 from millrace.newjob import NewJob
 from millrace.producer import Producer
 from millrace.registry import TaskSpec
+
+if TYPE_CHECKING:
+    from millrace.app import Millrace
 
 __all__ = ["AsyncTask", "Task"]
 
@@ -58,22 +61,37 @@ class Task(Generic[P, R]):
         return self.spec.name
 
     @property
+    def app(self) -> Millrace:
+        """The app that it belongs to."""
+        return self._producer.app
+
+    @property
     def function(self) -> Callable[..., Any]:
         """The plain function."""
         return self.spec.function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function itself, here and now, with no queue. A first `JobContext` is the running job's."""
+        """Call the function itself, here and now, with no queue.
+
+        A first `JobContext` may be given; else it is the running job's, or outside a job one that only logs.
+        """
         result: R = self._called(args, kwargs)
         return result
 
     def _called(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         spec = self.spec
         if spec.takes_context and not (args and isinstance(args[0], JobContext)):
-            from millrace.context import current_job
-
-            args = (current_job(), *args)
+            args = (self._context(), *args)
         return spec.function(*args, **kwargs)
+
+    def _context(self) -> JobContext:
+        """Find the running job's context, or make one for a call outside any job."""
+        running = CURRENT.get()
+        if running is not None:
+            return running.context
+        from millrace.detached import detached_context
+
+        return detached_context(self.spec)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Store a job that calls the function with these arguments, and return it as it was stored.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from millrace import Backoff, ConfigurationError, JobContext, Millrace, NotSupported, PayloadError, Task
+from millrace.detached import detached_context
 from millrace.options import read_options
 
 if TYPE_CHECKING:
@@ -165,6 +166,41 @@ def test_a_first_context_is_left_out_by_callers(app: Millrace) -> None:
     assert plain.enqueue("x").args == {"path": "x"}
     assert app.task(name="text")(text).spec.takes_context
     assert not app.task(renamed).spec.takes_context  # a name of its own that only type checkers know: nothing to go by
+
+
+def test_a_task_with_a_context_is_called_plainly_too(app: Millrace, caplog: pytest.LogCaptureFixture) -> None:
+    @app.task(name="told", max_attempts=3)
+    def told(context: JobContext, path: str) -> tuple[int, bool, str]:
+        context.log.info("opening", path=path)
+        context.progress(0.5)
+        context.set_result(1)
+        context.extend(5)
+        context.check_cancelled()
+        return context.attempt, context.cancelled, f"{context.job.task} {path}"
+
+    @app.task(name="commits")
+    def commits(context: JobContext) -> None:
+        context.complete(5, connection="mine")
+
+    with caplog.at_level("INFO"):
+        assert told("x") == (1, False, "told x")
+    assert caplog.messages == ["told: opening {'path': 'x'}"]
+    with pytest.raises(ConfigurationError, match="was called as a plain function, so there is no job to complete"):
+        commits()
+    assert app.depth() == 0
+
+
+def test_a_context_given_by_hand_is_passed_on(app: Millrace) -> None:
+    seen: list[Any] = []
+
+    def told(context: JobContext) -> None:
+        seen.append(context)
+
+    task: Any = app.task(name="told")(told)
+    given = detached_context(task.spec)
+    task(given)
+
+    assert seen == [given]
 
 
 def test_a_context_that_is_not_first_is_refused(app: Millrace) -> None:

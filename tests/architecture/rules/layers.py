@@ -44,6 +44,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "client",
         "consumer",
         "core",
+        "detached",
         "eager",
         "ending",
         "lifespan",

@@ -1,0 +1,221 @@
+"""Stores with one guarantee broken each, on purpose. The suite must turn red on every one of them.
+
+A mutant wraps a correct store and spoils one verb, so the same mutants try the suite on every store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from millrace.job import JobRow
+from millrace.messages import Changed, ClaimRequest, InsertAnswer, JobFilter, NewRow, Rescued, StepAnswer
+from millrace.outcome import Outcome
+from millrace.states import ACTIVE, FINAL, WAITING, JobState
+
+if TYPE_CHECKING:
+    from millrace.store import Store
+
+__all__ = ["MUTANTS"]
+
+
+class Mutant:
+    """A store that hands every verb on; subclasses spoil one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def step(
+        self, worker: int, outcomes: Sequence[Outcome], claims: Sequence[ClaimRequest], *, now: int | None = None
+    ) -> StepAnswer:
+        """Hand the step on."""
+        return self._store.step(worker, outcomes, claims, now=now)
+
+
+class UnfencedFinish(Mutant):
+    """Any worker may finish any running job, whatever its claim."""
+
+    def step(
+        self, worker: int, outcomes: Sequence[Outcome], claims: Sequence[ClaimRequest], *, now: int | None = None
+    ) -> StepAnswer:
+        """Finish under the claim and worker that the job has now."""
+        for outcome in outcomes:
+            row = self._store.get([outcome.id])[0]
+            if row is not None and row.worker is not None and row.state in ACTIVE:
+                self._store.step(row.worker, [msgspec.structs.replace(outcome, claim=row.claim)], (), now=now)
+        return self._store.step(worker, (), claims, now=now)
+
+
+class StaleRescue(Mutant):
+    """The rescuer works from a look taken earlier, and resets by id whatever has become of the job."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._seen: dict[bytes, int] = {}
+
+    def step(
+        self, worker: int, outcomes: Sequence[Outcome], claims: Sequence[ClaimRequest], *, now: int | None = None
+    ) -> StepAnswer:
+        """Take the look: note the leases of what is being finished."""
+        at = self._store.now() if now is None else now
+        for row in self._store.get([outcome.id for outcome in outcomes]):
+            if row is not None and row.lease is not None and row.lease < at:
+                self._seen[row.id] = row.claim
+        return super().step(worker, outcomes, claims, now=now)
+
+    def rescue(self, *, retention: int | None, dead_retention: int | None) -> list[Rescued]:
+        """Make pending what the earlier look held for lost, finished or not."""
+        rescued = self._store.rescue(retention=retention, dead_retention=dead_retention)
+        self._store.retry(list(self._seen), FINAL)
+        self._seen.clear()
+        return rescued
+
+
+class LostCancel(Mutant):
+    """A cancel of a running job is answered and forgotten."""
+
+    def cancel(self, ids: Sequence[bytes], states: frozenset[JobState], *, retention: int | None) -> list[Changed]:
+        """Cancel only what does not run; say that the rest was cancelled too."""
+        done = self._store.cancel(ids, states - {JobState.RUNNING}, retention=retention)
+        return [
+            Changed(each.row, changed=True) if each.row is not None and each.row.state is JobState.RUNNING else each
+            for each in done
+        ]
+
+
+class NoUniqueness(Mutant):
+    """Unique keys are not looked at."""
+
+    def insert(self, rows: Sequence[NewRow]) -> InsertAnswer:
+        """Insert every row, its key left out."""
+        return self._store.insert([msgspec.structs.replace(row, unique_key=None) for row in rows])
+
+
+class EndlessRetries(Mutant):
+    """A job whose tries are used up is tried again all the same."""
+
+    def step(
+        self, worker: int, outcomes: Sequence[Outcome], claims: Sequence[ClaimRequest], *, now: int | None = None
+    ) -> StepAnswer:
+        """Write a death as one more failure."""
+        spoiled = [
+            msgspec.structs.replace(outcome, state=JobState.FAILED, delay=0)
+            if outcome.state is JobState.DEAD
+            else outcome
+            for outcome in outcomes
+        ]
+        return super().step(worker, spoiled, claims, now=now)
+
+
+class NoRescue(Mutant):
+    """Lost leases are never taken back."""
+
+    def rescue(self, *, retention: int | None, dead_retention: int | None) -> list[Rescued]:  # noqa: ARG002
+        """Find nothing."""
+        return []
+
+
+class EndlessCrashes(Mutant):
+    """A lost lease costs nothing, so a job that kills its worker runs for ever."""
+
+    def rescue(self, *, retention: int | None, dead_retention: int | None) -> list[Rescued]:
+        """Rescue, and bring the killed back to life."""
+        rescued = self._store.rescue(retention=retention, dead_retention=dead_retention)
+        dead = [each.id for each in rescued if each.state is JobState.DEAD]
+        self._store.retry(dead, frozenset({JobState.DEAD}))
+        return rescued
+
+
+class LastInFirstOut(Mutant):
+    """A claim takes the newest first."""
+
+    def step(
+        self, worker: int, outcomes: Sequence[Outcome], claims: Sequence[ClaimRequest], *, now: int | None = None
+    ) -> StepAnswer:
+        """Claim all there is, keep the end of it."""
+        claimed: list[JobRow] = []
+        answer = self._store.step(worker, outcomes, (), now=now)
+        for request in claims:
+            rows = self._store.step(worker, (), [msgspec.structs.replace(request, limit=1000)], now=now).claimed
+            kept = rows[-request.limit :]
+            back = [Outcome.returned(row, retention=None) for row in rows[: -request.limit]]
+            self._store.step(worker, back, (), now=now)
+            claimed += kept
+        return msgspec.structs.replace(answer, claimed=claimed)
+
+
+class EarlyClaim(Mutant):
+    """Due times are not looked at: what waits for its time is claimed now."""
+
+    def step(
+        self, worker: int, outcomes: Sequence[Outcome], claims: Sequence[ClaimRequest], *, now: int | None = None
+    ) -> StepAnswer:
+        """Make all that waits due before the claim."""
+        if claims:
+            at = self._store.now() if now is None else now
+            rows, _ = self._store.page(JobFilter(states=WAITING), limit=1000)
+            self._store.reschedule([row.id for row in rows], WAITING, due=at)
+        return super().step(worker, outcomes, claims, now=now)
+
+
+class DeafToPause(Mutant):
+    """A paused queue is claimed from."""
+
+    def pause(self, name: str, *, paused: bool) -> None:
+        """Forget it."""
+
+
+class NoLimit(Mutant):
+    """A queue's concurrency is not looked at."""
+
+    def set_queue(self, name: str, settings: Any) -> None:
+        """Store the settings without their limit."""
+        self._store.set_queue(name, msgspec.structs.replace(settings, concurrency=None))
+
+
+class ForgetsHistory(Mutant):
+    """Attempts that failed leave no row."""
+
+    def step(
+        self, worker: int, outcomes: Sequence[Outcome], claims: Sequence[ClaimRequest], *, now: int | None = None
+    ) -> StepAnswer:
+        """Mark every outcome as one that never began."""
+        return super().step(
+            worker, [msgspec.structs.replace(outcome, recorded=False) for outcome in outcomes], claims, now=now
+        )
+
+
+class MiscountsFinals(Mutant):
+    """The counts say one completed job too few."""
+
+    def counts(self, queue: str | None = None, *, exact: bool = True) -> dict[JobState, int]:
+        """Count, and take one away."""
+        counts = self._store.counts(queue, exact=exact)
+        counts[JobState.COMPLETED] = max(counts[JobState.COMPLETED] - 1, 0)
+        return counts
+
+
+#: Every mutant by the fault it has, each a function that spoils a correct store.
+MUTANTS: Mapping[str, Callable[[Store], Store]] = cast(
+    "Mapping[str, Callable[[Store], Store]]",
+    {
+        "unfenced finish": UnfencedFinish,
+        "rescue by a stale look": StaleRescue,
+        "lost cancel": LostCancel,
+        "no uniqueness": NoUniqueness,
+        "endless retries": EndlessRetries,
+        "no rescue": NoRescue,
+        "endless crashes": EndlessCrashes,
+        "last in, first out": LastInFirstOut,
+        "due time ignored": EarlyClaim,
+        "pause ignored": DeafToPause,
+        "concurrency ignored": NoLimit,
+        "history forgotten": ForgetsHistory,
+        "finals miscounted": MiscountsFinals,
+    },
+)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from millrace import (
     SkipRetry,
     Snooze,
 )
-from millrace.stores import MemoryStore
+from millrace.store import Store
+from millrace.stores import MemoryStore, SQLiteStore
 from millrace.testing.clock import ManualClock
 
 
@@ -27,13 +29,13 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture
-def store(clock: ManualClock) -> MemoryStore:
-    return MemoryStore(clock=clock)
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, clock: ManualClock, tmp_path: Path) -> Store:
+    return SQLiteStore(tmp_path / "jobs.db", clock=clock) if request.param == "sqlite" else MemoryStore(clock=clock)
 
 
 @pytest.fixture
-def app(store: MemoryStore) -> Iterator[Millrace]:
+def app(store: Store) -> Iterator[Millrace]:
     with Millrace(store) as app:
         app.task(name="add", max_attempts=2, retry=Backoff.fixed(10))(add)
         yield app
@@ -97,7 +99,7 @@ def test_a_completed_job_has_its_result(app: Millrace) -> None:
     assert (done.state, done.result) == ("completed", {"n": 1})
 
 
-def test_another_process_may_complete_a_claimed_job(app: Millrace, store: MemoryStore) -> None:
+def test_another_process_may_complete_a_claimed_job(app: Millrace, store: Store) -> None:
     job: Job[Any] = pickle.loads(pickle.dumps(claimed(app)))  # noqa: S301 - our own bytes
     other = Millrace(store)
 

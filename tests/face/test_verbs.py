@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +21,8 @@ from millrace import (
 )
 from millrace.clock import SECOND
 from millrace.states import FINAL, LIVE
-from millrace.stores import MemoryStore
+from millrace.store import Store
+from millrace.stores import MemoryStore, SQLiteStore
 from millrace.testing.clock import ManualClock
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -31,9 +33,14 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, clock: ManualClock, tmp_path: Path) -> Store:
+    return SQLiteStore(tmp_path / "jobs.db", clock=clock) if request.param == "sqlite" else MemoryStore(clock=clock)
+
+
 @pytest.fixture
-def app(clock: ManualClock) -> Iterator[Millrace]:
-    with Millrace(MemoryStore(clock=clock)) as app:
+def app(store: Store) -> Iterator[Millrace]:
+    with Millrace(store) as app:
         app.task(name="add", max_attempts=2)(add)
         yield app
 
@@ -82,7 +89,7 @@ def test_an_unknown_id_is_told_and_a_wrong_one_refused(app: Millrace) -> None:
     verbs = (app.get, app.cancel, app.retry, app.delete, app.logs, app.attempts, app.wait, app.result)
     for verb in verbs:
         anything: Any = verb
-        with pytest.raises(JobNotFound, match=r"no job .* in memory://: it never was"):
+        with pytest.raises(JobNotFound, match=r"no job .* in (memory|sqlite):.*: it never was"):
             anything(uuid4())
         with pytest.raises(ConfigurationError, match="'seven' is not a job id"):
             anything("seven")

@@ -80,5 +80,6 @@ def test_a_mutant_of_the_sqlite_store_is_found(fault: str) -> None:
 def _is_a_difference(error: Any) -> bool:
     """Tell a failed comparison from a breakdown; several distinct failures come as a group."""
     if isinstance(error, BaseExceptionGroup):
-        return all(_is_a_difference(each) for each in cast("list[Any]", error.exceptions))
+        several = cast("BaseExceptionGroup[BaseException]", error)
+        return all(_is_a_difference(each) for each in several.exceptions)
     return isinstance(error, AssertionError)

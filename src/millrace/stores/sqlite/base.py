@@ -9,8 +9,8 @@ from typing import TypeVar
 from millrace.clock import Clock
 from millrace.messages import Finding
 from millrace.store import Subscription
-from millrace.stores.sqlite.caller import on_connection
-from millrace.stores.sqlite.connection import Driver
+from millrace.stores.sqlite.caller import check_schema, on_connection, require_connection
+from millrace.stores.sqlite.connection import Driver, StandardConnection
 from millrace.stores.sqlite.database import Database
 from millrace.stores.sqlite.session import Session
 from millrace.stores.sqlite.settings import Network, Synchronous
@@ -98,5 +98,16 @@ class FileStore:
 
     def _on(self, connection: object, body: Callable[[Session], T]) -> T:
         database = self._database
-        database.open()  # the schema is made on our own connection
-        return on_connection(connection, database.path, lambda ours: body(Session(ours, self._texts, database.now())))
+        path = database.path
+        given = require_connection(connection, path)
+        within = given.in_transaction
+        if not within:
+            database.open()  # where the tables are to be made, it is on our own connection
+
+        def checked() -> T:
+            session = Session(StandardConnection(given), self._texts, database.now())
+            if within:
+                check_schema(session, path)
+            return body(session)
+
+        return on_connection(given, path, checked)

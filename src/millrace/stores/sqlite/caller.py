@@ -11,43 +11,56 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from millrace.errors import ConfigurationError, NotSupported, StoreUnavailable
-from millrace.stores.sqlite.connection import Connection, StandardConnection
+from millrace.errors import ConfigurationError, NotSupported, SchemaMismatch, StoreUnavailable
+from millrace.stores.sqlite.migrations import VERSION
+from millrace.stores.sqlite.session import Session
 
-__all__ = ["on_connection"]
+__all__ = ["check_schema", "on_connection", "require_connection"]
 
 T = TypeVar("T")
 
 _SAVEPOINT = "millrace_statements"
 
+# Takes the file's lock and changes nothing: a transaction that has only read might be refused it later. By primary key.
+TOUCH = "INSERT INTO {p}meta(key, value) VALUES('schema', '0') ON CONFLICT DO NOTHING"
+VERSIONS = "SELECT key, CAST(value AS INTEGER) FROM {p}meta WHERE key IN ('schema', 'min_reader')"  # likewise
 
-def on_connection(connection: object, path: str, body: Callable[[Connection], T]) -> T:
-    """Run `body` on the caller's connection, in the caller's transaction.
+
+def require_connection(connection: object, path: str) -> sqlite3.Connection:
+    """Return the connection, if it is one of `sqlite3`.
 
     Raises:
-        NotSupported: It is not a `sqlite3.Connection` of this store's file.
-        ConfigurationError: It commits each statement by itself, and no transaction is open.
-        StoreUnavailable: Another connection holds the file's lock for longer than this one waits.
+        NotSupported: It is not.
     """
     if not isinstance(connection, sqlite3.Connection):
         raise NotSupported(
             f"{type(connection).__name__} is not a connection to the SQLite file {path}; give a sqlite3.Connection"
         )
-    ours = StandardConnection(connection)
+    return connection
+
+
+def on_connection(connection: sqlite3.Connection, path: str, body: Callable[[], T]) -> T:
+    """Run `body` in the caller's transaction; where none is open, begin one as `sqlite3` itself would.
+
+    Raises:
+        NotSupported: The connection is not to this file.
+        ConfigurationError: It commits each statement by itself, and no transaction is open.
+        StoreUnavailable: Another connection holds the file's lock for longer than this one waits.
+    """
     text_factory = connection.text_factory
     connection.text_factory = str
     try:
-        _check_file(ours, path)
-        _begin(connection, ours)
-        ours.execute("SAVEPOINT " + _SAVEPOINT)
+        _check_file(connection, path)
+        _begin(connection)
+        connection.execute("SAVEPOINT " + _SAVEPOINT)
         try:
-            answer = body(ours)
+            answer = body()
         except BaseException:
             if connection.in_transaction:  # a full disk, for one, has already rolled all of it back
-                ours.execute("ROLLBACK TO " + _SAVEPOINT)
-                ours.execute("RELEASE " + _SAVEPOINT)
+                connection.execute("ROLLBACK TO " + _SAVEPOINT)
+                connection.execute("RELEASE " + _SAVEPOINT)
             raise
-        ours.execute("RELEASE " + _SAVEPOINT)
+        connection.execute("RELEASE " + _SAVEPOINT)
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(
             f"{path} cannot be written on this connection: {error}. Begin the transaction with BEGIN IMMEDIATE, or give"
@@ -58,17 +71,45 @@ def on_connection(connection: object, path: str, body: Callable[[Connection], T]
     return answer
 
 
-def _check_file(connection: Connection, path: str) -> None:
-    file = next((file for _, name, file in connection.rows("PRAGMA database_list") if name == "main"), "")
+def check_schema(session: Session, path: str) -> None:
+    """Look whether our tables are there, on a connection that may hold the lock which opening the file would need.
+
+    Raises:
+        ConfigurationError: They are not, or not of this version yet, and cannot be made within this transaction.
+        SchemaMismatch: They are of a newer version.
+    """
+    try:
+        session.execute(TOUCH)
+        versions: dict[str, int] = dict(session.rows(VERSIONS))
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        versions = {}
+    if versions.get("min_reader", VERSION) > VERSION:
+        raise SchemaMismatch(
+            f"{path} has schema {versions['schema']}, which only a newer Millrace may use; this one knows {VERSION}."
+            " Upgrade Millrace here, or use another file"
+        )
+    if versions.get("schema", 0) < VERSION:
+        raise ConfigurationError(
+            f"the tables of Millrace are not in {path} yet, or are older than schema {VERSION}, and cannot be made"
+            " while your transaction is open; call migrate() before you begin it"
+        )
+
+
+def _check_file(connection: sqlite3.Connection, path: str) -> None:
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    file = next((file for _, name, file in cursor.execute("PRAGMA database_list").fetchall() if name == "main"), "")
     # `stat` only: opening the file here would drop SQLite's locks for the whole process
-    if not file or not Path(file).samefile(path):
+    if not file or not Path(file).exists() or not Path(file).samefile(path):
         raise NotSupported(
             f"the connection is to {file or 'a database in memory'}, the store's file is {path};"
             " jobs and data must be in one file to be committed together"
         )
 
 
-def _begin(connection: sqlite3.Connection, ours: Connection) -> None:
+def _begin(connection: sqlite3.Connection) -> None:
     """See to an open transaction. A SAVEPOINT outside of one would be committed by its own RELEASE."""
     if connection.in_transaction:
         return
@@ -77,6 +118,5 @@ def _begin(connection: sqlite3.Connection, ours: Connection) -> None:
             "the connection commits each statement by itself and no transaction is open;"
             " begin one first: connection.execute('BEGIN IMMEDIATE')"
         )
-    # As sqlite3 itself would before an INSERT, but with the lock at once: a transaction that has read first may be
-    # refused it later.
-    ours.execute("BEGIN IMMEDIATE")
+    # As sqlite3 would before an INSERT, but with the lock at once: see TOUCH.
+    connection.execute("BEGIN IMMEDIATE")

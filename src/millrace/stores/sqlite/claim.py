@@ -19,7 +19,7 @@ from millrace.stores.sqlite.rows import ID_MASK, LANE_SHIFT, decode_tags
 from millrace.stores.sqlite.session import Session
 from millrace.stores.sqlite.turns import Turns, plan_for
 
-__all__ = ["Claims", "any_due", "next_due", "promote"]
+__all__ = ["MOST_PROMOTED", "Claims", "any_due", "next_due", "promote"]
 
 # One row, two looks: meta by its primary key, and the first entry of jobs_due (COVERING INDEX).
 LOOK = "SELECT value, (SELECT min(due) FROM {p}jobs WHERE state<=1) FROM {p}meta WHERE key='epoch'"
@@ -39,8 +39,7 @@ BESIDE = """SELECT jobs.id, bodies.args, progress.fraction, progress.message, re
  LEFT JOIN {p}progress AS progress ON progress.job=jobs.id LEFT JOIN {p}results AS results ON results.job=jobs.id
  LEFT JOIN {p}errors AS errors ON errors.job=jobs.id WHERE jobs.id IN ({ids})"""
 
-# So many due jobs are sure to count for the order of one claim; more would hold the lock for longer than 50 ms.
-_PROMOTED_AT_ONCE = 10_000
+MOST_PROMOTED = 5_000  #: due jobs made pending in one transaction: more would hold the lock for longer than 25 ms
 
 
 def promote(session: Session, limit: int) -> int:
@@ -76,11 +75,15 @@ class Claims:
         table = self._lanes.table(session, epoch)
         return any(self._turns.any(session, plan_for(table, request)) for request in requests)
 
-    def claim(self, session: Session, worker: int, requests: Sequence[ClaimRequest]) -> list[JobRow]:
-        """Promote what is due, then serve each request within the open transaction."""
+    def claim(self, session: Session, worker: int, requests: Sequence[ClaimRequest]) -> list[JobRow] | None:
+        """Promote what is due, then serve each request within the open transaction.
+
+        Returns:
+            The jobs claimed; None where more may be due, all of which count for the order: commit, promote, come again.
+        """
         ((epoch, due),) = session.rows(LOOK)
-        if due is not None and due <= session.now:
-            promote(session, _PROMOTED_AT_ONCE)
+        if due is not None and due <= session.now and promote(session, MOST_PROMOTED) == MOST_PROMOTED:
+            return None
         table = self._lanes.table(session, epoch)
         if len(requests) == 1:
             return self._serve(session, table, worker, requests[0])

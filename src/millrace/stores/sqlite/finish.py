@@ -18,7 +18,7 @@ from millrace.stores.sqlite.remove import remove_children, remove_jobs
 from millrace.stores.sqlite.rows import COMPLETED, ID_MASK, LANE_SHIFT, NUMBERS, STATES
 from millrace.stores.sqlite.session import Session
 
-__all__ = ["NOTHING_ODD", "Contested", "finish"]
+__all__ = ["NOTHING_ODD", "Contested", "Ending", "finish"]
 
 # Successes of one claim number and one end of retention, nearly all there are: SEARCH jobs USING INTEGER PRIMARY KEY.
 # A job that was asked to cancel completes all the same: its effects are there.

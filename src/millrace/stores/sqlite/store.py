@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from millrace.clock import Clock
+from millrace.job import JobRow
 from millrace.messages import Beat, ClaimRequest, InsertAnswer, NewRow, Rescued, StepAnswer
 from millrace.outcome import Outcome
 from millrace.records import LogRow
@@ -15,7 +16,7 @@ from millrace.stores.sqlite import attempts, leases
 from millrace.stores.sqlite.claim import Claims, any_due, next_due, promote
 from millrace.stores.sqlite.connection import Connection, Driver
 from millrace.stores.sqlite.desk import Desk
-from millrace.stores.sqlite.finish import NOTHING_ODD, Contested, finish
+from millrace.stores.sqlite.finish import NOTHING_ODD, Contested, Ending, finish
 from millrace.stores.sqlite.insert import insert_rows
 from millrace.stores.sqlite.lanes import Lanes, Pair
 from millrace.stores.sqlite.session import Session
@@ -113,17 +114,19 @@ class SQLiteStore(Desk):
             return StepAnswer(self._database.now() if now is None else now)
         body, spare = self._step, bool(outcomes)
         try:
-            answer = self._write(
+            at, ending, claimed = self._write(
                 lambda session: body(session, worker, outcomes, claims, careful=False), now=now, spare=spare
             )
         except Contested:
-            answer = self._write(
+            at, ending, claimed = self._write(
                 lambda session: body(session, worker, outcomes, claims, careful=True), now=now, spare=spare
             )
-        self._flowing = bool(answer.claimed)
+        while claimed is None:  # a flood of due jobs: others may write between its parts
+            at, _, claimed = self._write(lambda session: body(session, worker, (), claims, careful=False), now=now)
+        self._flowing = bool(claimed)
         if outcomes:
             self._database.changed()
-        return answer
+        return StepAnswer(at, claimed, *ending)
 
     def _claimable(self, claims: Sequence[ClaimRequest], now: int | None) -> bool:
         """Look before locking: a worker that is woken for nothing takes no gate. One in full flow need not look."""
@@ -137,10 +140,9 @@ class SQLiteStore(Desk):
         claims: Sequence[ClaimRequest],
         *,
         careful: bool,
-    ) -> StepAnswer:
-        lost, resulting = finish(session, worker, outcomes, careful=careful) if outcomes else NOTHING_ODD
-        claimed = self._claims.claim(session, worker, claims) if claims else ()
-        return StepAnswer(session.now, claimed, lost, resulting)
+    ) -> tuple[int, Ending, Sequence[JobRow] | None]:
+        ending = finish(session, worker, outcomes, careful=careful) if outcomes else NOTHING_ODD
+        return session.now, ending, self._claims.claim(session, worker, claims) if claims else ()
 
     def extend(self, worker: int, beats: Sequence[Beat], *, now: int | None = None) -> list[JobState | None]:
         """Extend leases, store progress and partial results; answer each beat's state, None where it is lost."""

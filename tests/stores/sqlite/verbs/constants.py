@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 
+from millrace.stores.sqlite.remove import CHILDREN
 from millrace.stores.sqlite.sql import Texts
 
 MODULES = (
     "attempts",
+    "caller",
     "claim",
     "counting",
     "finish",
@@ -34,9 +36,10 @@ def constants() -> Iterator[tuple[str, str]]:
         for name, value in vars(import_module(f"millrace.stores.sqlite.{module}")).items():
             if name.startswith("_") or not name.isupper():
                 continue
-            for number, template in enumerate(value if isinstance(value, tuple) else (value,)):
-                if isinstance(template, str) and "{p}" in template:
-                    yield f"{module}.{name}" + (f"[{number}]" if isinstance(value, tuple) else ""), template
+            if isinstance(value, str) and "{p}" in value:
+                yield f"{module}.{name}", value
+    for number, template in enumerate(CHILDREN):
+        yield f"remove.CHILDREN[{number}]", template
 
 
 def filled(template: str, prefix: str = "millrace_") -> str:

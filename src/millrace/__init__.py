@@ -32,6 +32,7 @@ from millrace.retry import Backoff
 from millrace.signals import CancelJob, RetryAfter, SkipRetry, Snooze
 from millrace.states import JobState, OutcomeKind, Reason
 from millrace.task import AsyncTask, Task
+from millrace.unique import Unique
 
 if TYPE_CHECKING:
     from millrace.worker import Worker
@@ -68,6 +69,7 @@ __all__ = [
     "Snooze",
     "StoreUnavailable",
     "Task",
+    "Unique",
     "UnknownTask",
     "WaitTimeout",
     "Worker",

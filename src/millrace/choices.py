@@ -18,8 +18,18 @@ from millrace.messages import NewRow
 from millrace.options import JobOptions
 from millrace.registry import TaskSpec
 from millrace.retry import RetryPolicy
+from millrace.unique import Unique
 
-__all__ = ["Choices", "JobChoices", "TaskChoices", "read_choices", "refuse_strangers", "template"]
+__all__ = [
+    "Choices",
+    "JobChoices",
+    "TaskChoices",
+    "checked_unique",
+    "read_choices",
+    "refuse_strangers",
+    "template",
+    "unique_rule",
+]
 
 Seconds = float | timedelta
 
@@ -41,6 +51,7 @@ class TaskChoices(TypedDict, total=False):
     retention: Seconds | None  #: how long a completed or cancelled job is kept; None for ever; default the app's
     run_in: Literal["thread", "loop", "process"] | None  #: default "thread" for `def`, "loop" for `async def`
     tags: Iterable[str]
+    unique: Unique | None  #: which of its jobs are the same
 
 
 class JobChoices(TypedDict, total=False):
@@ -58,7 +69,8 @@ class JobChoices(TypedDict, total=False):
     timeout: Seconds | None  #: None: no timeout
     lease: Seconds | None
     retention: Seconds | None  #: 0: deleted at the finish; None: kept for ever
-    unique_key: str | None  #: one live job of the key in the whole store
+    unique: Unique | None  #: which jobs are the same
+    unique_key: str | None  #: one live job of the key in the whole store; wins over the task's `unique`
     tags: Iterable[str] | None
     connection: Any  #: the caller's own connection, in whose transaction the job is written
 
@@ -67,7 +79,7 @@ TASK_OPTIONS = frozenset(TaskChoices.__annotations__)
 JOB_OPTIONS = frozenset(JobChoices.__annotations__)
 
 #: Options of the public contract that this version does not have. Refused by name, never passed over.
-LATER = frozenset({"after", "concurrency", "fair", "key", "on_parent", "rate", "unique"})
+LATER = frozenset({"after", "concurrency", "fair", "key", "on_parent", "rate"})
 
 
 class Choices(msgspec.Struct, frozen=True):
@@ -86,6 +98,7 @@ class Choices(msgspec.Struct, frozen=True):
     timeout: float | UnsetType | None = UNSET
     lease: float | UnsetType = UNSET
     retention: float | UnsetType | None = UNSET
+    unique: Unique | None = None
     unique_key: str | None = None
     tags: tuple[str, ...] | None = None
     connection: Any = None
@@ -132,7 +145,9 @@ def read_choices(where: str, given: Mapping[str, Any]) -> Choices:
     delay, due = checks.due_time(given.get("delay"), given.get("run_at"))
     queue, priority, lease = given.get("queue"), given.get("priority"), given.get("lease")
     attempts, crashes = given.get("max_attempts"), given.get("max_crashes")
-    key, tags = given.get("unique_key"), given.get("tags")
+    key, tags, unique = given.get("unique_key"), given.get("tags"), checked_unique(given.get("unique"))
+    if key is not None and unique is not None:
+        raise ConfigurationError(f"unique_key={key!r} and unique={unique!r} exclude each other; give one of them")
     return Choices(
         queue=None if queue is None else checks.name("queue", queue),
         priority=None if priority is None else checks.priority(priority),
@@ -143,10 +158,35 @@ def read_choices(where: str, given: Mapping[str, Any]) -> Choices:
         timeout=checks.optional_duration("timeout", given["timeout"], positive=True) if "timeout" in given else UNSET,
         lease=UNSET if lease is None else checks.duration("lease", lease, positive=True),
         retention=checks.optional_duration("retention", given["retention"]) if "retention" in given else UNSET,
+        unique=unique,
         unique_key=None if key is None else checks.name("unique_key", key),
         tags=None if tags is None else checks.tag_names(tags),
         connection=given.get("connection"),
     )
+
+
+def checked_unique(unique: object) -> Unique | None:
+    """Check what was given as `unique`.
+
+    >>> checked_unique(None) is None
+    True
+    """
+    if unique is None or isinstance(unique, Unique):
+        return unique
+    raise ConfigurationError(
+        f"unique={unique!r} is no rule; give Unique(by=…), or unique_key='…' for a key of your own"
+    )
+
+
+def unique_rule(spec: TaskSpec | None, chosen: Choices) -> Unique | None:
+    """Say which rule of uniqueness holds for a job: its own; its own plain key is none; else its task's.
+
+    >>> unique_rule(None, Choices(unique_key="mine")) is None
+    True
+    """
+    if chosen.unique is not None or chosen.unique_key is not None or spec is None:
+        return chosen.unique
+    return spec.unique
 
 
 def template(task: str, spec: TaskSpec | None, chosen: Choices) -> NewRow:

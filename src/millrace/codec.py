@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import PurePath
@@ -57,6 +57,7 @@ def _from_json(kind: type, value: object) -> object:
 
 
 _encode = msgspec.json.Encoder(enc_hook=_to_json).encode
+_encode_sorted = msgspec.json.Encoder(enc_hook=_to_json, order="deterministic").encode
 
 
 class Arguments:
@@ -90,6 +91,11 @@ class Arguments:
         self._all_by_position = not self._variadic and not self._keyword_only
         self._decoder = self._compile(function)
         self._read = _reader(self._positional)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All parameters, in order."""
+        return tuple(p.name for p in self._parameters)
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -135,10 +141,7 @@ class Arguments:
         Raises:
             PayloadError: They do not fit the function as it is now.
         """
-        try:
-            values = self._decoder.decode(data)
-        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-            raise PayloadError(f"the stored arguments do not fit {self.name}{self._signature}: {error}") from None
+        values = self._values(data)
         args = self._read(values)
         if self._all_by_position:
             return args, {}
@@ -149,6 +152,24 @@ class Arguments:
             elif parameter.kind is parameter.VAR_KEYWORD:
                 kwargs.update(getattr(values, parameter.name))
         return args, kwargs
+
+    def canonical(self, data: bytes, names: Collection[str]) -> bytes:
+        """Return some of the stored arguments, defaults included, as JSON that is equal where their values are.
+
+        Raises:
+            PayloadError: They do not fit the function, or a default has no form in JSON.
+        """
+        values = self._values(data)
+        try:
+            return _encode_sorted([[name, getattr(values, name)] for name in self.names if name in names])
+        except (TypeError, ValueError) as error:
+            raise PayloadError(f"{self.name}(): a default has no form in JSON: {error}") from None
+
+    def _values(self, data: bytes) -> Any:
+        try:
+            return self._decoder.decode(data)
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+            raise PayloadError(f"the stored arguments do not fit {self.name}{self._signature}: {error}") from None
 
     def _compile(self, function: Callable[..., Any]) -> msgspec.json.Decoder[Any]:
         hints = _hints(function)

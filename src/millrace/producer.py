@@ -9,21 +9,24 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from millrace.choices import template
+import msgspec
+
+from millrace.choices import template, unique_rule
 from millrace.codec import encode_plain
-from millrace.errors import ConfigurationError, NotSupported
+from millrace.errors import ConfigurationError, DuplicateJob, NotSupported
 from millrace.ids import new_id
 from millrace.job import Job, JobOrigin, JobRow
 from millrace.messages import InsertAnswer, NewRow
 from millrace.newjob import NewJob
 from millrace.queued import Told
+from millrace.registry import TaskSpec
 from millrace.states import JobState
 from millrace.store import CallerTransactions
 
 if TYPE_CHECKING:
     from millrace.app import Millrace
 
-__all__ = ["Producer", "stored"]
+__all__ = ["Producer", "refused_if_taken", "stored"]
 
 _WHOLE = 500  #: up to so many jobs are stored all or not at all
 _CHUNK = 2000  #: beyond, so many are stored at a time: about 10 ms for which other writers wait
@@ -43,6 +46,11 @@ class Producer:
         self._app = app
         self._unknown: set[str] = set()
         self._blocked = False
+
+    @property
+    def app(self) -> Millrace:
+        """Whose jobs it stores."""
+        return self._app
 
     @property
     def max_payload(self) -> int:
@@ -86,13 +94,19 @@ class Producer:
         """Store one new job from async code; see `put_new`."""
         connection = _checked(job).choices.connection if connection is None else connection
         row = self.row_of(job)
-        return await self.aput(row) if connection is None else self.put_on(connection, [row])[0]
+        stored = await self.aput(row) if connection is None else self.put_on(connection, [row])[0]
+        return refused_if_taken(stored) if self._rejects(job) else stored
 
     def put_new(self, job: NewJob, connection: object = None) -> Job[Any]:
         """Store one new job, on the caller's connection where one is given or the job names one."""
         connection = _checked(job).choices.connection if connection is None else connection
         row = self.row_of(job)
-        return self.put(row) if connection is None else self.put_on(connection, [row])[0]
+        stored = self.put(row) if connection is None else self.put_on(connection, [row])[0]
+        return refused_if_taken(stored) if self._rejects(job) else stored
+
+    def _rejects(self, job: NewJob) -> bool:
+        rule = unique_rule(self._app.registry.get(job.task), job.choices)
+        return rule is not None and rule.rejects
 
     # -- many jobs
 
@@ -107,6 +121,7 @@ class Producer:
                 data = encode_plain(job.task, job.args, app.max_payload)
             else:
                 data = spec.arguments.encode_named(job.args, app.max_payload)
+            row = _keyed(row, spec, job, data)
         if row.task not in app.registry.names and row.task not in self._unknown:
             self._tell_unknown(row.task)
         return NewRow(
@@ -139,6 +154,11 @@ class Producer:
         rows: list[NewRow] = []
         for job in jobs:
             rows.append(self.row_of(_checked(job)))
+            if connection is None and rows[-1].unique_key is not None and self._rejects(job):
+                raise NotSupported(
+                    f"enqueue_many cannot reject one job among many ({job!r}); enqueue it alone, or let Unique return "
+                    "the holder and look at job.duplicate"
+                )
             own = job.choices.connection
             if own is not None and own is not connection:
                 if connection is not None:
@@ -198,6 +218,32 @@ class Producer:
                 "task.aenqueue(…), app.aio.enqueue(…) or app.aio.enqueue_many(…). This is told once",
                 RuntimeWarning,
             )
+
+
+def _keyed(row: NewRow, spec: TaskSpec | None, job: NewJob, data: bytes) -> NewRow:
+    """Give a row the key of the rule that holds for it, if one does."""
+    rule = unique_rule(spec, job.choices)
+    if rule is None:
+        return row
+    if spec is None:
+        raise ConfigurationError(
+            f"{rule!r} needs the parameters of {job.task!r}, which this app does not know; give unique_key='…' instead"
+        )
+    return msgspec.structs.replace(row, unique_key=rule.key(spec.name, spec.arguments, data))
+
+
+def refused_if_taken(job: Job[Any]) -> Job[Any]:
+    """Return a job that was stored; for one that was there already raise what a rule that rejects asks for.
+
+    Raises:
+        DuplicateJob: Another live job holds the key.
+    """
+    if job.duplicate:
+        raise DuplicateJob(
+            f"{job.task}: job {job.id} ({job.state}) has the same arguments and is alive; wait for it, or cancel it",
+            job,
+        )
+    return job
 
 
 def stored(row: NewRow, told: Told, origin: JobOrigin) -> Job[Any]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from millrace.codec import Arguments, result_reader
 from millrace.errors import ConfigurationError
 from millrace.options import Terms, read_options
+from millrace.unique import Unique
 
 __all__ = ["Registry", "RunIn", "TaskSpec"]
 
@@ -29,7 +30,7 @@ class TaskSpec:
         run_in: "thread" (sync), "loop" (`async def`) or "process" (either, in a child process).
         takes_context: Whether its first parameter is the `JobContext`.
         terms: Timeout, lease, retentions and retry policy.
-        queue, priority, max_attempts, max_crashes, tags: What its jobs get at enqueue unless told otherwise.
+        queue, priority, max_attempts, max_crashes, tags, unique: What its jobs get at enqueue unless told otherwise.
 
     >>> def add(a: int, b: int) -> int:
     ...     return a + b
@@ -50,6 +51,7 @@ class TaskSpec:
         max_attempts: int = 5,
         max_crashes: int = 3,
         tags: tuple[str, ...] = (),
+        unique: Unique | None = None,
     ) -> None:
         self.name = name
         self.function = function
@@ -61,6 +63,7 @@ class TaskSpec:
         self.max_attempts = max_attempts
         self.max_crashes = max_crashes
         self.tags = tags
+        self.unique = unique
 
     @cached_property
     def arguments(self) -> Arguments:

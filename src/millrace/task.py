@@ -6,13 +6,15 @@ import functools
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
-from millrace.choices import JobChoices, read_choices, template
+import msgspec
+
+from millrace.choices import JobChoices, read_choices, template, unique_rule
 from millrace.context import CURRENT, JobContext
 from millrace.ids import new_id
 from millrace.job import Job
 from millrace.messages import NewRow
 from millrace.newjob import NewJob
-from millrace.producer import Producer
+from millrace.producer import Producer, refused_if_taken
 from millrace.registry import TaskSpec
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class Task(Generic[P, R]):
         self._producer = producer
         self._given: Mapping[str, Any] = given or {}
         self._choices = read_choices("using", self._given)
+        self._unique = unique_rule(spec, self._choices)
+        self._rejects = self._unique is not None and self._unique.rejects
         self._row = row = template(spec.name, spec, self._choices)
         self._tail = (
             row.priority, row.delay, row.due, row.max_attempts, row.max_crashes, row.unique_key, row.tags, row.options,
@@ -100,6 +104,7 @@ class Task(Generic[P, R]):
 
         Raises:
             PayloadError: The arguments do not fit the function, or have no form in JSON; nothing was stored.
+            DuplicateJob: The task's `Unique` rejects it, because a live job has the same arguments.
             StoreUnavailable: The store cannot be written; nothing was stored.
 
         >>> from millrace import Millrace
@@ -108,11 +113,10 @@ class Task(Generic[P, R]):
         >>> greet.enqueue("Ada").task
         'greet'
         """
-        row = self._row
-        row = NewRow(new_id(), row.task, row.queue, self._encoded(args, kwargs), *self._tail)
-        if self._choices.connection is None:
-            return self._producer.put(row)
-        return self._producer.put_on(self._choices.connection, [row])[0]
+        row = self._new_row(args, kwargs)
+        connection = self._choices.connection
+        job = self._producer.put(row) if connection is None else self._producer.put_on(connection, [row])[0]
+        return refused_if_taken(job) if self._rejects else job
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Store a job from async code, in one transaction with those that other tasks store at the same time.
@@ -127,11 +131,19 @@ class Task(Generic[P, R]):
         'pending'
         >>> app.close()
         """
-        row = self._row
-        row = NewRow(new_id(), row.task, row.queue, self._encoded(args, kwargs), *self._tail)
-        if self._choices.connection is None:
-            return await self._producer.aput(row)
-        return self._producer.put_on(self._choices.connection, [row])[0]
+        row = self._new_row(args, kwargs)
+        connection = self._choices.connection
+        job = await self._producer.aput(row) if connection is None else self._producer.put_on(connection, [row])[0]
+        return refused_if_taken(job) if self._rejects else job
+
+    def _new_row(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewRow:
+        row, data = self._row, self._encoded(args, kwargs)
+        if self._unique is not None:
+            return msgspec.structs.replace(row, id=new_id(), args=data, unique_key=self._key(data))
+        return NewRow(new_id(), row.task, row.queue, data, *self._tail)
+
+    def _key(self, data: bytes) -> str | None:
+        return None if self._unique is None else self._unique.key(self.spec.name, self.spec.arguments, data)
 
     def _encoded(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
         return self.spec.arguments.encode(args, kwargs, self._producer.max_payload)
@@ -148,7 +160,10 @@ class Task(Generic[P, R]):
         >>> len(app.enqueue_many([square.job(n) for n in range(3)]))
         3
         """
-        return NewJob.bound(self._row, self._encoded(args, kwargs), self._choices, self._given)
+        row, data = self._row, self._encoded(args, kwargs)
+        if self._unique is not None:
+            row = msgspec.structs.replace(row, unique_key=self._key(data))
+        return NewJob.bound(row, data, self._choices, self._given)
 
     def using(self, **options: Unpack[JobChoices]) -> Self:
         """Return the same task with other options for its jobs; see `JobChoices` for what there is.
@@ -166,6 +181,9 @@ class Task(Generic[P, R]):
         'scheduled'
         """
         given = dict(self._given)
+        if options.get("unique") is not None or options.get("unique_key") is not None:
+            given.pop("unique", None)
+            given.pop("unique_key", None)
         if options.get("delay") is not None or options.get("run_at") is not None:
             given.pop("delay", None)
             given.pop("run_at", None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from millrace import checks
-from millrace.choices import TASK_OPTIONS, refuse_strangers
+from millrace.choices import TASK_OPTIONS, checked_unique, refuse_strangers
 from millrace.context import JobContext
 from millrace.errors import ConfigurationError
 from millrace.options import DEFAULT_LEASE, Terms
@@ -93,6 +93,7 @@ def make_task(
         max_attempts=checks.count("max_attempts", options.get("max_attempts", 5)),
         max_crashes=checks.count("max_crashes", options.get("max_crashes", 3)),
         tags=checks.tag_names(options.get("tags", ())),
+        unique=checked_unique(options.get("unique")),
     )
     registry.add(spec)
     return (AsyncTask if inspect.iscoroutinefunction(plain) else Task)(producer, spec)

@@ -125,7 +125,7 @@ def test_an_option_that_is_not_acceptable_is_refused_at_the_decorator(
     assert len(app.registry) == 0
 
 
-@pytest.mark.parametrize("option", ["unique", "concurrency", "rate", "fair"])
+@pytest.mark.parametrize("option", ["concurrency", "rate", "fair"])
 def test_an_option_of_a_later_version_is_refused_by_name_unless_it_asks_for_nothing(app: Millrace, option: str) -> None:
     later: Any = app.task
 
@@ -311,7 +311,7 @@ def test_an_option_of_using_that_is_not_acceptable_is_refused(
         app.task(name="add")(add).using(**options)
 
 
-@pytest.mark.parametrize("option", ["unique", "key", "after", "on_parent"])
+@pytest.mark.parametrize("option", ["key", "after", "on_parent"])
 def test_an_option_of_using_from_a_later_version_is_refused(app: Millrace, option: str) -> None:
     later: Any = app.task(name="add")(add).using
 

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+
+from millrace import ConfigurationError, DuplicateJob, Millrace, NewJob, NotSupported, Unique
+
+
+@pytest.fixture
+def app() -> Iterator[Millrace]:
+    with Millrace("memory://") as app:
+        yield app
+
+
+def greet(user: int, text: str = "hello", *, day: date = date(2026, 1, 1)) -> None: ...
+
+
+def test_the_same_arguments_are_one_live_job_defaults_included(app: Millrace) -> None:
+    task = app.task(unique=Unique())(greet)
+    first = task.enqueue(1)
+
+    again = [
+        task.enqueue(1, "hello"),
+        task.enqueue(text="hello", user=1, day=date(2026, 1, 1)),
+        asyncio.run(task.aenqueue(1)),
+        app.enqueue(task.job(1)),
+        app.enqueue(NewJob(task.name, {"user": 1})),
+        *app.enqueue_many([task.job(1), NewJob(task.name, {"day": "2026-01-01", "user": 1})]),
+    ]
+
+    assert {(job.id, job.duplicate) for job in again} == {(first.id, True)}
+    assert not task.enqueue(1, "hi").duplicate
+    assert app.depth() == 2
+
+
+def test_only_the_arguments_named_count(app: Millrace) -> None:
+    task = app.task(unique=Unique(by=["user", "day"]))(greet)
+
+    assert task.enqueue(1, "a").id == task.enqueue(1, "b").id
+    assert not task.enqueue(2, "a").duplicate
+
+
+def test_no_argument_named_is_the_task_as_a_whole(app: Millrace) -> None:
+    task = app.task(unique=Unique(by=()))(greet)
+
+    assert task.enqueue(1).id == task.enqueue(2).id
+
+
+def test_a_rule_is_per_task(app: Millrace) -> None:
+    one = app.task(name="one", unique=Unique())(greet)
+    two = app.task(name="two", unique=Unique())(greet)
+
+    assert one.enqueue(1).unique_key != two.enqueue(1).unique_key
+    assert app.depth() == 2
+
+
+def test_the_key_is_free_once_its_holder_has_ended(app: Millrace) -> None:
+    task = app.task(unique=Unique())(greet)
+    app.cancel(task.enqueue(1))
+
+    assert not task.enqueue(1).duplicate
+
+
+def test_a_rule_that_rejects_raises_and_names_the_holder(app: Millrace) -> None:
+    task = app.task(unique=Unique(on_conflict="reject"))(greet)
+    first = task.enqueue(1)
+
+    with pytest.raises(DuplicateJob, match=rf"job {first.id} \(pending\) has the same arguments") as caught:
+        task.enqueue(1)
+    assert caught.value.job is not None
+    assert caught.value.job.id == first.id
+    with pytest.raises(DuplicateJob):
+        asyncio.run(task.aenqueue(1))
+    with pytest.raises(DuplicateJob):
+        app.enqueue(NewJob(task.name, {"user": 1}))
+    with pytest.raises(DuplicateJob):
+        asyncio.run(app.aio.enqueue(task.job(1)))
+    with pytest.raises(NotSupported, match="enqueue_many cannot reject one job among many"):
+        app.enqueue_many([task.job(2)])
+    assert app.depth() == 1
+
+
+def test_using_may_bring_another_rule_or_a_plain_key(app: Millrace) -> None:
+    task = app.task(unique=Unique())(greet)
+
+    assert task.using(unique_key="mine").enqueue(1).unique_key == "mine"
+    assert task.using(unique=Unique(by=())).enqueue(1).unique_key != task.enqueue(1).unique_key
+    assert task.using(unique_key="mine").using(unique=Unique()).enqueue(3).unique_key == task.enqueue(3).unique_key
+    with pytest.raises(ConfigurationError, match="exclude each other"):
+        task.using(unique_key="mine", unique=Unique())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"by": "user"}, ConfigurationError, r"by=\('user',\)"),
+        ({"by": [3]}, ConfigurationError, "must be text"),
+        ({"until": "later"}, ConfigurationError, "until='later'"),
+        ({"until": "started"}, NotSupported, "not in this version"),
+        ({"until": 3600.0}, NotSupported, "not in this version"),
+        ({"on_conflict": "replace"}, NotSupported, "not in this version"),
+        ({"on_conflict": "wait"}, ConfigurationError, "on_conflict='wait'"),
+    ],
+)
+def test_a_rule_that_is_not_acceptable_is_refused(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Unique(**arguments)
+
+
+def test_a_rule_that_does_not_fit_its_task_is_refused_at_enqueue(app: Millrace) -> None:
+    task = app.task(unique=Unique(by=["users"]))(greet)
+
+    with pytest.raises(ConfigurationError, match=r"names 'users', but .*greet takes user, text, day"):
+        task.enqueue(1)
+    with pytest.raises(ConfigurationError, match="which this app does not know; give unique_key"):
+        app.enqueue(NewJob("elsewhere", unique=Unique()))
+    anything: Any = app.task
+    with pytest.raises(ConfigurationError, match="unique='x' is no rule"):
+        anything(name="x", unique="x")(greet)
+
+
+def test_rules_that_say_the_same_are_equal() -> None:
+    assert Unique(["a"]) == Unique(("a",))
+    assert hash(Unique(["a"])) == hash(Unique(("a",)))
+    assert Unique() != Unique(by=())
+    assert Unique() != "unique"
+    assert repr(Unique(["a"])) == "Unique(by=('a',), on_conflict='return')"

@@ -234,6 +234,14 @@ class Hold:
         finally:
             self.lock.release()
 
+    def __del__(self) -> None:
+        """Give back what a database that nobody closed has left; a forked child leaves the parent's alone."""
+        with contextlib.suppress(Exception):  # at the end of the interpreter half of it is gone
+            if self.pid == os.getpid():
+                self.drop(cut=False)
+                if self.gate is not None:
+                    self.gate.close()
+
     # -- forks
 
     def rest(self, until: float) -> bool:

@@ -18,7 +18,7 @@ def _switch(text: str) -> bool:
 
 
 # What may stand in the query, and how its text is read; what the values may be is for `Settings` to say.
-_OPTIONS: Mapping[str, Callable[[str], Any]] = {
+OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "synchronous": str,
     "prefix": str,
     "deadline": float,
@@ -50,9 +50,9 @@ def read_url(url: str) -> tuple[str, dict[str, Any]]:
         )
     options: dict[str, Any] = {}
     for name, text in parse_qsl(parts.query, keep_blank_values=True):
-        read = _OPTIONS.get(name)
+        read = OPTIONS.get(name)
         if read is None:
-            raise ConfigurationError(f"{url!r}: option {name!r} is not known; there are {', '.join(_OPTIONS)}")
+            raise ConfigurationError(f"{url!r}: option {name!r} is not known; there are {', '.join(OPTIONS)}")
         if name in options:
             raise ConfigurationError(f"{url!r}: option {name!r} is given twice; give it once")
         try:

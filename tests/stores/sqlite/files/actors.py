@@ -96,7 +96,7 @@ def race(path: str, goal: str) -> None:
 
     def body(connection: Connection, now: int) -> int:
         add_lock(connection, f"{os.getpid()}-{mine}", now)
-        sum(range(10_000))  # some work under the lock, as a slow disk would make it
+        sum(range(3_000))  # some work under the lock, as a slow disk would make it
         return count_locks(connection)
 
     with opened(path) as database:

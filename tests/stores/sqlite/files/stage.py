@@ -27,12 +27,13 @@ def wait_for(condition: Callable[[], object], what: str, patience: float = PATIE
 
 
 class Actor:
-    """A process that plays one part of `actors`, line by line."""
+    """A process that plays one part of a module, by default one of `actors`, line by line."""
+
+    module = "tests.stores.sqlite.files.actors"
 
     def __init__(self, part: str, *args: object) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.stores.sqlite.files.actors", part]
-            + [str(arg) for arg in args],
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-m", self.module, part] + [str(arg) for arg in args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sqlite3
@@ -94,6 +95,17 @@ def test_a_subscription_left_open_ends_with_the_database(path: str) -> None:
     database = Database(path)
     database.watch(lambda: None)
     database.close()
+
+    assert Held.now().since(before) == []
+
+
+def test_a_database_that_nobody_closed_gives_back_what_it_had(path: str, driver: Driver) -> None:
+    before = Held.now()
+    database = Database(path, driver=driver)
+    fill(database, 1)
+    database.read(count_locks)
+    del database
+    gc.collect()
 
     assert Held.now().since(before) == []
 

@@ -21,7 +21,7 @@ from tests.stores.sqlite.files.stage import Actor, wait_for
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_that_write_at_once_all_get_on(path: str, opener: Opener, count: int) -> None:
     """No lock error, nothing lost, and nobody starves; how even it is on a quiet machine is for the benchmarks."""
-    goal = 400
+    goal = 1000
     racers = [Actor("race", path, goal) for _ in range(count)]
     try:
         for racer in racers:
@@ -36,7 +36,7 @@ def test_processes_that_write_at_once_all_get_on(path: str, opener: Opener, coun
             racer.__exit__(None, None, None)
 
     assert opener(path).read(count_locks) == sum(rows)
-    assert min(rows) * 10 >= max(rows), rows
+    assert min(rows) * 20 >= max(rows), rows
 
 
 def test_a_write_waits_for_the_process_in_the_gate_and_then_goes_on(path: str, opener: Opener) -> None:
@@ -109,6 +109,18 @@ def test_the_next_caller_takes_over_a_wait_that_was_given_up(path: str, opener: 
         other.leave()
 
     assert database.read(count_locks) == 2
+
+
+def test_a_process_killed_in_the_gate_leaves_it_open_and_nothing_behind(path: str, opener: Opener) -> None:
+    database = opener(path)
+    database.open()
+    with Actor("hold", path) as other:
+        assert other.hear() == "holding"
+        other.process.kill()
+        other.process.wait()
+
+    assert database.write(add_more) == 0
+    assert database.read(lock_names) == ["row 0000"]
 
 
 def test_a_foreign_writer_is_waited_for(path: str, opener: Opener) -> None:

@@ -104,8 +104,9 @@ def default_name(function: Callable[..., Any]) -> str:
 
     So a job that a script stores is found by a worker that imports the same file.
 
-    >>> default_name(Path.exists)
-    'pathlib.Path.exists'
+    >>> import textwrap
+    >>> default_name(textwrap.dedent)
+    'textwrap.dedent'
     """
     module = function.__module__
     if module == "__main__":

@@ -41,49 +41,60 @@ class Moody:
             return InsertAnswer(now or 1)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_whoever_is_told_that_a_row_went_in_finds_it_there(seed: int) -> None:
-    store = Moody(seed)
-    bridge = Bridge(cast("Store", store))
-    chance = random.Random(seed)
-    told: list[bytes] = []
-    refused: list[bytes] = []
+class Crowd:
+    """Inserts rows from threads and loops, and notes what each was told."""
 
-    def row() -> NewRow:
-        return NewRow(new_id(), "add", "default", BAD if chance.random() < 0.02 else b"{}")
+    def __init__(self, bridge: Bridge, seed: int) -> None:
+        self.bridge = bridge
+        self.chance = random.Random(seed).random
+        self.told: list[bytes] = []
+        self.refused: list[bytes] = []
 
-    def thread() -> None:
+    def row(self) -> NewRow:
+        return NewRow(new_id(), "add", "default", BAD if self.chance() < 0.02 else b"{}")
+
+    def thread(self) -> None:
         for _ in range(200):
-            mine = row()
+            row = self.row()
             try:
-                bridge.insert(mine)
-                told.append(mine.id)
+                self.bridge.insert(row)
+                self.told.append(row.id)
             except (StoreUnavailable, ValueError):
-                refused.append(mine.id)
+                self.refused.append(row.id)
 
-    async def lane() -> None:
+    async def lane(self) -> None:
         for _ in range(50):
-            mine = row()
-            future = bridge.submit(mine)
-            if chance.random() < 0.05:
+            row = self.row()
+            future = self.bridge.submit(row)
+            if self.chance() < 0.05:
                 await asyncio.sleep(0)
                 future.cancel()
             try:
                 await future
-                told.append(mine.id)
+                self.told.append(row.id)
             except (StoreUnavailable, ValueError, asyncio.CancelledError):
-                refused.append(mine.id)
+                self.refused.append(row.id)
 
-    async def loop() -> None:
-        calls: list[Any] = [bridge.call(len, "call") for _ in range(20)]
-        await asyncio.gather(*(lane() for _ in range(10)), *calls)
+    async def lanes(self) -> None:
+        calls: list[Any] = [self.bridge.call(len, "call") for _ in range(20)]
+        await asyncio.gather(*(self.lane() for _ in range(10)), *calls)
+
+    def loop(self) -> None:
+        asyncio.run(self.lanes())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whoever_is_told_that_a_row_went_in_finds_it_there(seed: int) -> None:
+    store = Moody(seed)
+    bridge = Bridge(cast("Store", store))
+    crowd = Crowd(bridge, seed)
 
     with ThreadPoolExecutor(8) as pool:
-        running = [pool.submit(thread) for _ in range(6)] + [pool.submit(lambda: asyncio.run(loop())) for _ in range(2)]
+        running = [pool.submit(each) for each in [crowd.thread] * 6 + [crowd.loop] * 2]
         for each in running:
             each.result(PATIENCE)
     bridge.close()
 
-    assert len(told) + len(refused) == 6 * 200 + 2 * 10 * 50
-    assert set(told) <= store.taken
-    assert refused
+    assert len(crowd.told) + len(crowd.refused) == 6 * 200 + 2 * 10 * 50
+    assert set(crowd.told) <= store.taken
+    assert crowd.refused

@@ -60,15 +60,25 @@ def test_order_holds_in_a_queue_of_many_lanes(bench: Bench, lanes: int) -> None:
     assert [row.id for row in expected] == [row.id for row in bench.claim(limit=20)]
 
 
-def test_a_full_queue_costs_the_idle_no_lock_and_goes_on_when_there_is_room(bench: Bench, store: Store) -> None:
+def test_the_limit_counts_all_tasks_of_a_queue(bench: Bench, store: Store) -> None:
     store.set_queue("tight", QueueSettings(concurrency=1))
     bench.add_some(2, queue="tight", task="one")
     bench.add(queue="tight", task="two")
     first = bench.take(tasks=frozenset({"one"}))
 
-    assert bench.claim(tasks=frozenset({"two"})) == []  # the limit counts all tasks of the queue
+    assert bench.claim(tasks=frozenset({"two"})) == []
     bench.end("completed", first)
     assert len(bench.claim()) == 1
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2, 3])
+def test_a_limit_below_what_runs_already_lets_no_more_run(bench: Bench, store: Store, limit: int) -> None:
+    bench.add_some(10, queue="tight")
+    bench.add_some(10, queue="wide")
+    bench.claim(limit=3, queues=("tight",))
+    store.set_queue("tight", QueueSettings(concurrency=limit))
+
+    assert {"wide"} == {row.queue for row in bench.claim(limit=15)}
 
 
 def test_requests_of_one_step_count_each_others_claims(bench: Bench, store: Store) -> None:

@@ -9,6 +9,7 @@ from millrace.stores.sqlite import files, fork
 from millrace.stores.sqlite.connection import Connection, Driver, connect
 from millrace.stores.sqlite.gate import Gate
 from millrace.stores.sqlite.migrations import migrate
+from millrace.stores.sqlite.statistics import forget_statistics
 from millrace.stores.sqlite.trouble import explained, forbidden
 
 __all__ = ["forked_open", "open_gate", "open_writer"]
@@ -50,6 +51,7 @@ def open_writer(
         _refuse_inherited(writer, path)
         done = migrate(writer, prefix, path)
         _try_writing(writer, prefix)
+        forget_statistics(writer, prefix)
     except BaseException as error:
         if writer is not None:
             writer.close()

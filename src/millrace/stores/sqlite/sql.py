@@ -4,8 +4,7 @@ In a constant `{p}` is the prefix of our tables, `{ids}` a list of marks, `{rows
 in few sizes, so that the driver's cache of prepared statements always hits: 100 ids take the text for 128, the last id
 repeated; 100 rows take it too, filled up with rows of nulls, which the statement must not match.
 
-`NOT INDEXED` and a `+` before a column keep a statement on the primary key. The file's owner may run ANALYZE while our
-tables are small, and by such statistics the planner would walk a whole index instead.
+`NOT INDEXED` and a `+` before a column keep a statement on the primary key; see also `statistics.py`.
 """
 
 from __future__ import annotations

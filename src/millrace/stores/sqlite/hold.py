@@ -15,9 +15,8 @@ from pathlib import Path
 from millrace.errors import StoreUnavailable
 from millrace.stores.sqlite import files, fork, upkeep
 from millrace.stores.sqlite.connection import (
-    AUTOCHECKPOINT_CLIENT,
-    AUTOCHECKPOINT_WORKER,
     Connection,
+    autocheckpoint,
     connect,
     require_library,
 )
@@ -162,7 +161,7 @@ class Hold:
         """Say how long the WAL may get before a COMMIT checkpoints, with the turn to write."""
         self.worker = worker
         if self.way is not None:
-            pages = AUTOCHECKPOINT_WORKER if worker else AUTOCHECKPOINT_CLIENT
+            pages = autocheckpoint(self.settings.synchronous, worker=worker)
             self.way[0].rows(f"PRAGMA wal_autocheckpoint={pages}")
 
     def connect_reader(self) -> Connection:

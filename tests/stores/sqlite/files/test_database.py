@@ -193,7 +193,7 @@ def test_every_pragma_is_as_it_must_be(database: Database) -> None:
     }  # fmt: skip
     assert database.write(lambda connection, _: pragmas(connection)) == common | {
         "cache_size": -16384,
-        "wal_autocheckpoint": 16000,
+        "wal_autocheckpoint": 1000,
         "query_only": 0,
     }
     assert database.read(pragmas) == common | {"cache_size": -4096, "wal_autocheckpoint": 0, "query_only": 1}

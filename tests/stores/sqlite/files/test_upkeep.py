@@ -142,7 +142,7 @@ def test_checkpoints_are_paced_by_whether_a_worker_is_at_work(database: Database
         change()
         seen.append(database.write(pages))
 
-    assert seen == [16000, 4000, 4000, 4000, 16000]
+    assert seen == [1000, 4000, 4000, 4000, 1000]
 
 
 def test_a_worker_that_starts_before_the_file_is_open_is_paced_too(path: str, opener: Opener) -> None:

@@ -26,7 +26,7 @@ HEADS = """SELECT id, uid, lane, priority, due, created, attempt+1, max_attempts
  unique_key, tags, options, args, claim>0 OR args IS NULL OR options IS NOT NULL
  FROM {p}jobs WHERE state=2 AND lane IN ({ids}) ORDER BY priority DESC, due, uid LIMIT ?"""
 
-ANY = "SELECT 1 FROM {p}jobs WHERE state=2 AND lane IN ({ids}) LIMIT 1"  # jobs_pending, covering
+ANY = "SELECT 1 FROM {p}jobs WHERE state=2 AND lane IN ({ids}) LIMIT 1"  # jobs_pending, its first entry of any lane
 
 # A skip scan of jobs_pending, one look a lane that has pending jobs: 8 us for one, 266 us for a hundred.
 LIVE = """WITH RECURSIVE live(lane) AS (

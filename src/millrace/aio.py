@@ -1,8 +1,8 @@
 # ruff: noqa: ASYNC109 - `timeout` is the contract's word, and the sync verb has it
 """The verbs of an app, awaitable. Owns one line for each: its sync form does the work, on the store thread.
 
-`enqueue` and `aenqueue` go another way, the bridge's group commit. `wait` holds no thread, `drain` and `close` take one
-of their own, because they may last.
+`enqueue` and `aenqueue` go another way, the bridge's group commit. `wait` holds no thread, and what
+may last has one of its own.
 """
 
 from __future__ import annotations
@@ -280,8 +280,10 @@ class AsyncClient:
     # -- the whole
 
     async def drain(self, *, queues: Iterable[str] | None = None) -> dict[JobState, int]:
-        """Run all that is due and claimable until none is left."""
-        return await self._long(self._app.drain, queues=queues)
+        """Run all that is due and claimable until none is left, async handlers on this very loop."""
+        from millrace.worker import adrain
+
+        return await adrain(self._app, queues)
 
     async def migrate(self) -> Sequence[str]:
         """Create or upgrade the store's schema."""

@@ -16,7 +16,7 @@ from millrace import checks
 from millrace.changer import Changer
 from millrace.clock import micros
 from millrace.codec import encode_result
-from millrace.errors import LeaseLost
+from millrace.errors import ConfigurationError, LeaseLost
 from millrace.ids import worker_name
 from millrace.job import Job, JobRow
 from millrace.messages import Beat, ClaimRequest
@@ -171,5 +171,9 @@ class Consumer(Changer):
 
 
 def _names(what: str, given: Iterable[str]) -> tuple[str, ...]:
-    several = (given,) if isinstance(given, str) else given
-    return tuple(checks.name(f"a name in {what}", getattr(each, "name", each)) for each in several)
+    if isinstance(given, str):
+        raise ConfigurationError(f"{what} is a list of names, not the text {given!r}; give [{given!r}]")
+    names = tuple(checks.name(f"a name in {what}", getattr(each, "name", each)) for each in given)
+    if not names:
+        raise ConfigurationError(f"{what}=[] would claim nothing; name some, or leave it out for all")
+    return names

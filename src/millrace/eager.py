@@ -1,4 +1,4 @@
-"""Running jobs in the call that stores them. Owns what an eager app does after each enqueue, and `app.drain`."""
+"""Running jobs in the call that stores them. Owns what an eager app does after each enqueue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from millrace.job import Job
 if TYPE_CHECKING:
     from millrace.app import Millrace
 
-__all__ = ["run_due"]
+__all__ = ["arun_due", "run_due"]
 
 
 def run_due(app: Millrace, job: Job[Any]) -> Job[Any]:
@@ -18,5 +18,15 @@ def run_due(app: Millrace, job: Job[Any]) -> Job[Any]:
     A failure is recorded on the job and never raised. A job that is not to be kept is shown as it was stored.
     """
     app.drain()
+    return _as_it_is(app, job)
+
+
+async def arun_due(app: Millrace, job: Job[Any]) -> Job[Any]:
+    """Do as `run_due` does from async code: async handlers run on the running loop."""
+    await app.aio.drain()
+    return await app.bridge.call(_as_it_is, app, job)
+
+
+def _as_it_is(app: Millrace, job: Job[Any]) -> Job[Any]:
     row = app.store.get([job.row.id])[0]
     return job if row is None else Job(row, app, duplicate=job.duplicate)

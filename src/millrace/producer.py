@@ -71,9 +71,9 @@ class Producer:
         """Store one job, together with what other tasks store at the same time."""
         job = stored(row, await self._app.bridge.submit(row), self._app)
         if self._app.eager:
-            from millrace.threads import in_thread
+            from millrace.eager import arun_due
 
-            return await in_thread(self._ran, job)
+            return await arun_due(self._app, job)
         return job
 
     def put_on(self, connection: object, rows: Sequence[NewRow]) -> list[Job[Any]]:
@@ -140,14 +140,22 @@ class Producer:
             return self.put_on(connection, rows)
         if "asyncio" in _modules:
             self._look_for_loop()
-        return self._put_rows(rows)
+        done = self._put_rows(rows)
+        return [self._ran(job) for job in done] if self._app.eager else done
 
     async def aput_many(self, jobs: Iterable[NewJob], connection: object = None) -> list[Job[Any]]:
         """Store many jobs from async code, in a thread of its own, so that no single enqueue waits behind them."""
         from millrace.threads import in_thread
 
         rows, connection = self._rows_of(jobs, connection)
-        return await in_thread(self._put_rows, rows) if connection is None else self.put_on(connection, rows)
+        if connection is not None:
+            return self.put_on(connection, rows)
+        done = await in_thread(self._put_rows, rows)
+        if not self._app.eager:
+            return done
+        from millrace.eager import arun_due
+
+        return [await arun_due(self._app, job) for job in done]
 
     def _rows_of(self, jobs: Iterable[NewJob], connection: object) -> tuple[list[NewRow], object]:
         """Check all jobs before the first is stored, and find the connection that they agree on."""
@@ -178,7 +186,7 @@ class Producer:
                     error.add_note(f"the first {start} of the {len(rows)} jobs were stored")
                 raise
             done += self._all_stored(chunk, answer)
-        return [self._ran(job) for job in done] if self._app.eager else done
+        return done
 
     def _all_stored(self, rows: Sequence[NewRow], answer: InsertAnswer) -> list[Job[Any]]:
         now, existing, origin = answer.now, answer.existing, self._app

@@ -86,6 +86,8 @@ def test_a_claim_is_by_queue_and_by_task_known_or_not(app: Millrace) -> None:
         ({"limit": 1001}, "limit 1001"),
         ({"lease": 0}, "lease 0 is not positive"),
         ({"queues": [""]}, "a name in queues"),
+        ({"queues": "mail"}, r"queues is a list of names, not the text 'mail'; give \['mail'\]"),
+        ({"tasks": []}, r"tasks=\[\] would claim nothing"),
     ],
 )
 def test_a_claim_that_is_not_acceptable_is_refused(app: Millrace, options: dict[str, Any], message: str) -> None:

@@ -312,11 +312,11 @@ def test_queues_are_set_paused_and_told(app: Millrace) -> None:
     (mail,) = [queue for queue in app.queues() if queue.name == "mail"]
 
     assert (mail.priority, mail.concurrency, mail.paused, mail.counts[JobState.PENDING]) == (5, 2, True, 1)
-    assert app.claim(queues="mail") == []
+    assert app.claim(queues=["mail"]) == []
     app.set_queue("mail")
-    assert app.claim(queues="mail") == []  # what is paused stays so unless it is told otherwise
+    assert app.claim(queues=["mail"]) == []  # what is paused stays so unless it is told otherwise
     app.resume("mail")
-    assert len(app.claim(queues="mail")) == 1
+    assert len(app.claim(queues=["mail"])) == 1
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Ended", "Waiter"]
 
 _LOOK_SECONDS = 0.5  #: between two looks without a hint, give or take a fifth
-_SPACING_SECONDS = 0.002  #: between two looks, however many hints there are
+_SPACING_SECONDS = 0.001  #: between two looks, however many hints there are
 _LINGER_SECONDS = 10.0  #: for which the thread stays when nobody waits
 
 Ended = JobRow | None  #: the job as it ended, None where there is no such job (any more)

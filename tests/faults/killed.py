@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from pathlib import Path
 
 from tests.faults.playground import VERBS, opened
 from tests.faults.stage import hear, tell
-from tests.faults.tripwire import Tripwire, laid
-
-
-def die() -> None:
-    """End at once, with nothing flushed, closed or unlocked."""
-    os.kill(os.getpid(), signal.SIGKILL)
+from tests.faults.tripwire import Tripwire, die, laid
 
 
 def serve() -> None:

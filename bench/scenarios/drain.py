@@ -17,6 +17,7 @@ from bench.row import Row, at_least_times
 from bench.settings import BenchmarkError, Settings
 from bench.sides import Side, huey, ours, tinyjobs
 
+TRIAL_JOBS = 4_000  # several times the highest concurrency, else a trial is one claim
 DRAIN_SECONDS = 120.0
 SETTLE_SECONDS = 10.0
 LEVELS = {"full": "full", "normal": "off"}  # of ours, and of huey's beside it, which knows no level between
@@ -53,9 +54,8 @@ def run(settings: Settings) -> list[Row]:
 
 
 def best(settings: Settings, side: Side) -> int:
-    """Return the concurrency at which a side drains a small number fastest."""
-    count = settings.count(2_000, 500)
-    rates = {number: drain(settings, side, count, number)["rate"] for number in side.concurrencies}
+    """Return the concurrency at which a side drains a few thousand jobs fastest."""
+    rates = {number: drain(settings, side, TRIAL_JOBS, number)["rate"] for number in side.concurrencies}
     told = ", ".join(f"{number}: {rate:,.0f}/s" for number, rate in rates.items())
     print(f"  {side.name} by concurrency: {told}", file=sys.stderr, flush=True)
     return max(rates, key=lambda number: rates[number])

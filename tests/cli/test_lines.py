@@ -42,6 +42,18 @@ def test_a_line_on_a_terminal_is_shorter_and_coloured() -> None:
     assert click.unstyle(text)[8:] == " ERROR    dead       shop.add  d6462754  250 ms"
 
 
+def test_what_a_handler_logged_stands_with_its_job_and_its_values() -> None:
+    said = record(job_id=ID, task="shop.add", data={"lines": 3, "name": "a\nb"})
+    said.name = "millrace.job"
+
+    assert (
+        PlainLines(colour=False)
+        .format(said)
+        .endswith(rf"INFO     log        shop.add  {ID}          hello lines=3 name='a\nb'")
+    )
+    assert json.loads(JsonLines().format(said))["message"] == r"hello lines=3 name='a\nb'"
+
+
 def test_a_line_about_no_job_is_its_message_on_one_line() -> None:
     assert (
         PlainLines(colour=False).format(record(message="up\nand\x1b running")).endswith(r" INFO     up and\x1b running")

@@ -13,6 +13,7 @@ from millrace.cli.output import say, say_json, width
 __all__ = ["demo"]
 
 _MOST_WORKERS = 4
+_PIPE_COLUMNS = 100  # errors are long; whole ones are a command away
 
 
 def _default_workers() -> int:
@@ -43,7 +44,7 @@ def demo(workers: int, files: int | None, folder: Path | None, *, as_json: bool)
     """Watch real jobs run, fail, survive a kill and finish, on an SQLite file and with no server.
 
     The input is the source of Python's own standard library: each file is parsed by one job. Some of its files are
-    broken on purpose and fail for real. Half-way one worker is killed, and its jobs are seen to come back. In the end
+    broken on purpose and fail for real. On the way one worker is killed, and its jobs are seen to come back. In the end
     every job is accounted for; exit 1 where one was lost.
     """
     from tempfile import mkdtemp
@@ -67,7 +68,7 @@ def demo(workers: int, files: int | None, folder: Path | None, *, as_json: bool)
         if as_json:
             say_json(record(result, url))
         else:
-            for line in ending(result, url, place, width()):
+            for line in ending(result, url, place, width() or _PIPE_COLUMNS):
                 say(line)
     return int(bool(result.verdict.complaints))
 

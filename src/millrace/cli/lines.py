@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import click
 import msgspec
@@ -20,6 +20,7 @@ from millrace.clock import SECOND
 __all__ = ["JsonLines", "PlainLines", "event_of"]
 
 _SHORT = 8  # of an id, from its end: ids made together begin alike
+_JOBS = "millrace.job"  # the logger of what handlers say of their jobs
 _LEVEL, _EVENT, _TOOK = 7, 9, 6
 _LEVEL_COLOURS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 _ABOUT_JOBS = ("job_id", "task", "queue", "attempt", "event")
@@ -41,6 +42,13 @@ def _took(record: logging.LogRecord) -> float | None:
     return max(record.created - started / SECOND, 0.0) if isinstance(started, int) else None
 
 
+def _said(record: logging.LogRecord) -> str:
+    """Give what a handler logged, and the values that it gave by name."""
+    data: object = getattr(record, "data", None)
+    values = cast("dict[str, object]", data) if isinstance(data, dict) else {}
+    return " ".join([record.getMessage(), *(f"{name}={value!r}" for name, value in values.items())])
+
+
 class PlainLines(logging.Formatter):
     """Lines for people.
 
@@ -60,13 +68,18 @@ class PlainLines(logging.Formatter):
         level = record.levelname
         begin = f"{self._time(record)} {self._styled(f'{level:<{_LEVEL}}', _LEVEL_COLOURS.get(level))}"
         event = event_of(record)
-        text = self._about(record, event) if event is not None else flat(record.getMessage())
+        if event is not None:
+            text = self._about(record, event, str(getattr(record, "detail", "")))
+        elif record.name == _JOBS:
+            text = self._about(record, "log", _said(record))
+        else:
+            text = flat(record.getMessage())
         lines = [f"{begin}  {text}"]
         if record.exc_info:
             lines.append(fold(self.formatException(record.exc_info), "    "))
         return "\n".join(lines)
 
-    def _about(self, record: logging.LogRecord, event: str) -> str:
+    def _about(self, record: logging.LogRecord, event: str, detail: str) -> str:
         id = str(getattr(record, "job_id", ""))
         took = _took(record)
         columns = [
@@ -74,7 +87,7 @@ class PlainLines(logging.Formatter):
             flat(str(getattr(record, "task", ""))),
             id[-_SHORT:] if self._colour else id,
             f"{'' if took is None else seconds_text(took):>{_TOOK}}",
-            flat(str(getattr(record, "detail", ""))),
+            flat(detail),
         ]
         return "  ".join(columns).rstrip()
 
@@ -103,6 +116,8 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if record.name == _JOBS:
+            told["message"] = _said(record)
         told |= {name: value for name in _ABOUT_JOBS if (value := getattr(record, name, None)) is not None}
         took = _took(record)
         if took is not None and event_of(record) is not None:

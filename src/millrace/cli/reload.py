@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from millrace.cli.output import say
+from millrace.cli.parent import child_environment
 
 __all__ = ["changes", "folders_of", "run_reloading", "snapshot"]
 
@@ -41,7 +42,10 @@ class _Child:
     def start(self) -> None:
         """Start it, unless all is over."""
         if not self._stop.is_set():
-            self._process, self._told = subprocess.Popen(self._command, start_new_session=True), False
+            self._process, self._told = (
+                (subprocess.Popen(self._command, start_new_session=True, env=child_environment())),
+                False,
+            )
 
     def hand_on(self, number: int) -> None:
         """Hand a signal on."""

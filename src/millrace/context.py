@@ -1,0 +1,224 @@
+"""What a running handler is given: `JobContext`, and `current_job()` that finds it. Owns what handlers see of a job.
+
+A context keeps nothing itself: it hands all on to the attempt that runs, which lives in the worker, or in its child
+process. It must not know either.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from millrace.checks import duration
+from millrace.codec import encode_result
+from millrace.errors import ConfigurationError
+from millrace.job import Job, Progress
+
+__all__ = ["CURRENT", "JobContext", "JobLog", "Running", "current_job"]
+
+
+class Running(Protocol):
+    """An attempt under way, as far as its handler may see and steer it."""
+
+    @property
+    def job(self) -> Job[Any]:
+        """The job as it was claimed."""
+        ...
+
+    @property
+    def context(self) -> JobContext:
+        """The context of this attempt, always the same one."""
+        ...
+
+    def stop_error(self) -> Exception | None:
+        """Return what tells the handler to stop, or None while it may go on."""
+        ...
+
+    def log(self, level: int, message: str, data: dict[str, Any]) -> None:
+        """Keep a log line and send it to `logging`."""
+        ...
+
+    def progress(self, progress: Progress) -> None:
+        """Store how far the job is."""
+        ...
+
+    def partial(self, result: bytes) -> None:
+        """Store a partial result."""
+        ...
+
+    def extend(self, seconds: float) -> None:
+        """Let the lease last for so long from now."""
+        ...
+
+    def complete(self, result: bytes | None, connection: Any) -> None:
+        """Write the success on the caller's own connection."""
+        ...
+
+
+class _Holder(Protocol):
+    """What the variable holds: anything that can give the context when it is asked for."""
+
+    @property
+    def context(self) -> JobContext: ...
+
+
+CURRENT: ContextVar[_Holder | None] = ContextVar("millrace_current", default=None)
+
+
+def current_job() -> JobContext:
+    """Return the context of the job that runs here, in its handler and in all that the handler calls or awaits.
+
+    A thread that the handler starts has none, unless it is run in a copy of the handler's `contextvars` context.
+
+    Raises:
+        ConfigurationError: No job runs here.
+
+    >>> from millrace import Millrace
+    >>> app = Millrace("memory://")
+    >>> @app.task
+    ... def which() -> int:
+    ...     return current_job().attempt
+    >>> job = which.enqueue()
+    >>> app.drain()[job.refresh().state], app.result(job)
+    (1, 1)
+    """
+    holder = CURRENT.get()
+    if holder is None:
+        raise ConfigurationError("no job runs here; current_job() is for handlers while a worker or drain() runs them")
+    return holder.context
+
+
+class JobLog:
+    """The log of one job: kept with it, by attempt, and sent to the logger `millrace.job`.
+
+    Each method takes the message, at most 8 KiB of which are kept, and values by name that are stored beside it.
+
+    >>> JobLog.info.__name__
+    'info'
+    """
+
+    __slots__ = ("_running",)
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+
+    def debug(self, message: str, **data: Any) -> None:
+        """Log what only its author will want to read."""
+        self._running.log(logging.DEBUG, message, data)
+
+    def info(self, message: str, **data: Any) -> None:
+        """Log what happens: `current_job().log.info("parsed", lines=120)`."""
+        self._running.log(logging.INFO, message, data)
+
+    def warning(self, message: str, **data: Any) -> None:
+        """Log what should not be, but does not stop the job."""
+        self._running.log(logging.WARNING, message, data)
+
+    def error(self, message: str, **data: Any) -> None:
+        """Log what went wrong."""
+        self._running.log(logging.ERROR, message, data)
+
+
+class JobContext:
+    """The running job, as its handler sees it. Got by `current_job()`, or as a first parameter annotated `JobContext`.
+
+    Usable from any thread while the attempt runs.
+
+    >>> from millrace import Millrace
+    >>> app = Millrace("memory://")
+    >>> @app.task
+    ... def halve(context: JobContext, number: int) -> int:
+    ...     context.log.info("halving", number=number)
+    ...     return number // 2
+    >>> job = halve.enqueue(8)
+    >>> app.drain()[job.refresh().state], app.result(job), app.logs(job)[0].message
+    (1, 4, 'halving')
+    """
+
+    __slots__ = ("_running", "log")
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self.log = JobLog(running)  #: the job's log
+
+    @property
+    def job(self) -> Job[Any]:
+        """The job as it was claimed; reading it does no I/O."""
+        return self._running.job
+
+    @property
+    def attempt(self) -> int:
+        """Which try this is, from 1."""
+        return self._running.job.attempt
+
+    @property
+    def batch(self) -> UUID | None:
+        """The batch that the job belongs to, or None."""
+        return self._running.job.batch
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the handler should stop: a cancel, a timeout, a lost lease, or a worker whose grace is over."""
+        return self._running.stop_error() is not None
+
+    def check_cancelled(self) -> None:
+        """Raise where the handler should stop; the place to call it is a loop that can be left there.
+
+        Raises:
+            CancelJob: The job was cancelled, or the worker stops.
+            TimeoutError: It has run past its timeout.
+            LeaseLost: Another worker may have it now.
+        """
+        error = self._running.stop_error()
+        if error is not None:
+            raise error
+
+    def progress(self, fraction: float, message: str | None = None) -> None:
+        """Tell how far the job is. Cheap to call often: at most some ten a second are stored, the newest always.
+
+        Args:
+            fraction: From 0 to 1.
+            message: What is being done.
+
+        Raises:
+            ConfigurationError: The fraction is no number from 0 to 1.
+        """
+        given: Any = fraction  # a caller may pass anything
+        if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0.0 <= fraction <= 1.0:
+            raise ConfigurationError(f"progress {given!r} is not from 0 to 1; give 0.4 for 40 %")
+        self._running.progress(Progress(float(fraction), message))
+
+    def set_result(self, value: Any) -> None:
+        """Store a partial result, seen at once; what the handler returns replaces it.
+
+        Raises:
+            PayloadError: The value has no form in JSON, or more than 1 MiB of it.
+        """
+        self._running.partial(encode_result(value) or b"null")
+
+    def extend(self, seconds: float | timedelta) -> None:
+        """Let the lease last for `seconds` from now, before work during which the worker cannot extend it itself.
+
+        Raises:
+            LeaseLost: The lease is no longer this worker's; stop the work.
+        """
+        self._running.extend(duration("extend", seconds, positive=True))
+
+    def complete(self, result: Any = None, *, connection: Any) -> None:
+        """Complete the job in the handler's own transaction: its effects and its completion commit together or not.
+
+        Nothing is committed here. Commit afterwards and return; what the handler returns then is not stored.
+
+        Args:
+            result: The job's result.
+            connection: An open connection to the store's own database.
+
+        Raises:
+            LeaseLost: The claim is no longer this worker's; roll back.
+            NotSupported: The store cannot do it, or the connection is not to its database.
+            PayloadError: The result has no form in JSON.
+        """
+        self._running.complete(encode_result(result), connection)

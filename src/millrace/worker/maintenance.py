@@ -1,0 +1,130 @@
+"""What any worker does for all: takes back lost leases, promotes what is due, deletes what has expired. Owns when.
+
+It needs no leader. Each verb is one conditional change, harmless when two do it at once; only deleting, which is dear
+and never urgent, is done by whoever holds the store's lock for it. The worker's own entry in the register is here too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+from collections.abc import Callable
+from threading import Event, Thread
+
+from millrace.clock import SECOND, micros
+from millrace.errors import StoreUnavailable
+from millrace.records import WorkerRow
+from millrace.states import JobState
+from millrace.worker.floor import Floor
+from millrace.worker.telling import LOGGER
+from millrace.worker.uptime import uptime
+
+__all__ = ["Maintenance"]
+
+_ROUND = 1.0  # seconds between two rounds, give or take a fifth
+_BEAT = 10.0  # seconds between two signs of life in the register
+_FORGET = 60 * SECOND  # after so long without one an entry is deleted
+_EXPIRE = 5.0  # seconds between two looks for what has expired
+_CHUNK = 500
+_PAUSE = 0.005  # seconds between two chunks of deletes, for those who claim
+
+
+class Maintenance:
+    """The maintenance thread of one worker.
+
+    Args:
+        floor: What the worker's rooms share.
+        info: Returns what the register tells of the worker.
+        subscribe: Asks the store for hints; called again each round, should the store have been out of reach.
+    """
+
+    def __init__(self, floor: Floor, info: Callable[[], dict[str, object]], subscribe: Callable[[], None]) -> None:
+        self._floor = floor
+        self._info = info
+        self._subscribe = subscribe
+        self._closing = Event()
+        self._next_beat = self._next_expire = 0.0
+        self._thread = Thread(target=self._run, name="millrace-maintenance", daemon=True)
+
+    def start(self) -> None:
+        """Register the worker, and begin.
+
+        Raises:
+            MillraceError: The store refuses, other than by being out of reach for now.
+        """
+        try:
+            self._beat()
+            self._subscribe()
+        except StoreUnavailable as error:
+            self._floor.outage.hit(error)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closing.set()
+        self._thread.join()
+
+    def unregister(self) -> None:
+        """End the worker's entry in the register."""
+        try:
+            self._floor.store.unregister(self._floor.worker)
+        except StoreUnavailable as error:
+            LOGGER.warning("the worker's entry in the register stays for a minute: %s", error)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self.round()
+            except StoreUnavailable as error:
+                self._floor.outage.hit(error)
+            except Exception:  # noqa: BLE001 - a fault must not end the thread: it is told, and tried again
+                LOGGER.exception("a round of maintenance failed; the next one comes in a second")
+            self._floor.notices.swept.tell()
+            self._closing.wait(_ROUND * random.uniform(0.8, 1.2))
+
+    def round(self) -> None:
+        """Do one round."""
+        floor, store = self._floor, self._floor.store
+        self._subscribe()
+        self._rescue()
+        while store.promote(limit=_CHUNK) == _CHUNK and not self._closing.is_set():
+            pass
+        now = uptime()
+        if now >= self._next_beat:
+            self._beat()
+            store.forget_workers(store.now() - _FORGET)
+        if now >= self._next_expire:
+            self._next_expire = now + _EXPIRE * random.uniform(0.8, 1.2)
+            if store.acquire("expire", floor.worker, micros(_EXPIRE)):
+                self._expire()
+        if not floor.unsure:
+            floor.outage.over()
+
+    def _rescue(self) -> None:
+        floor, host = self._floor, self._floor.host
+        retention = None if host.retention is None else micros(host.retention)
+        dead_retention = None if host.dead_retention is None else micros(host.dead_retention)
+        while not self._closing.is_set():
+            rescued = floor.store.rescue(retention=retention, dead_retention=dead_retention, limit=_CHUNK)
+            for each in rescued:
+                more = {"job_id": each.id.hex(), "task": each.task, "queue": each.queue}
+                level = "error" if each.state is JobState.DEAD else "warning"
+                getattr(LOGGER, level)(
+                    "%s lost the lease of its worker (%d so far) and is %s now",
+                    each.task, each.crashes, each.state, extra=more,
+                )  # fmt: skip
+            if len(rescued) < _CHUNK:
+                return
+
+    def _expire(self) -> None:
+        while self._floor.store.expire(limit=_CHUNK) == _CHUNK:
+            if self._closing.wait(_PAUSE):
+                return
+
+    def _beat(self) -> None:
+        self._next_beat = uptime() + _BEAT * random.uniform(0.8, 1.2)
+        info = {"host": socket.gethostname(), "pid": os.getpid(), **self._info()}
+        name = f"{info['host']}:{info['pid']}"
+        self._floor.store.register(WorkerRow(self._floor.worker, name, 0, 0, json.dumps(info).encode()))

@@ -40,6 +40,10 @@ def test_a_narrow_terminal_gets_shorter_cells() -> None:
     ]
 
 
+def test_a_name_that_is_cut_keeps_its_end() -> None:
+    assert plain(table((Column("TASK", least=8, tail=True),), [("shop.tasks.send",)], 10)) == ["TASK", "…asks.send"]
+
+
 def test_a_narrower_one_loses_the_columns_of_the_highest_rank() -> None:
     assert plain(table(COLUMNS, ROWS, 24)) == [
         "ID        TASK         N",

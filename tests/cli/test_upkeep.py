@@ -34,7 +34,7 @@ def test_stats_count_by_state_and_queue(shop: Shop) -> None:
 
     lines = shop.good("stats", "shop:app").splitlines()
 
-    assert lines[0] == "sqlite:///jobs.db: 5 jobs, no workers"
+    assert lines[0] == "sqlite:///jobs.db: 5 jobs, no workers alive"
     assert lines[1].startswith("4 wait for a worker, the oldest for ")
     assert [line.split() for line in lines[2:11] if line.split()[1:] != ["0"]] == [
         ["STATE", "JOBS"], ["pending", "4"], ["completed", "1"],
@@ -80,8 +80,18 @@ def test_workers_are_listed_with_what_they_say_of_themselves(shop: Shop) -> None
     (line,) = shop.good("workers", "shop:app").splitlines()[1:]
     (worker,) = shop.json("workers", "shop:app")
 
-    assert line.split()[:5] == ["00000000000000ff", "host:42", "mail", "4", "shop.add,shop.send"]
+    assert line.split()[:6] == ["00000000000000ff", "host:42", "alive", "mail", "4", "shop.add,shop.send"]
     assert (worker["id"], worker["name"], worker["info"]["pid"]) == ("00000000000000ff", "host:42", 42)
+
+
+def test_a_worker_that_is_silent_for_long_is_gone(shop: Shop) -> None:
+    with shop.open() as app:
+        now = app.store.now()
+    register(shop, 255, "host:42", seen=now - 40 * SECOND)
+
+    assert shop.good("workers", "shop:app").splitlines()[1].split()[:3] == ["00000000000000ff", "host:42", "gone"]
+    assert shop.json("workers", "shop:app")[0]["alive"] is False
+    assert shop.json("stats", "shop:app")["workers"] == 0
 
 
 def test_purge_deletes_what_ended_long_ago(shop: Shop) -> None:

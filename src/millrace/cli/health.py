@@ -13,6 +13,7 @@ from millrace.cli.kinds import DURATION
 from millrace.cli.output import flat, say, say_json
 from millrace.cli.target import opened, split_words
 from millrace.cli.times import seconds_text
+from millrace.cli.workers import living_workers
 from millrace.clock import SECOND, micros
 from millrace.errors import MillraceError
 from millrace.messages import JobFilter, Waiting
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
     from millrace.records import WorkerRow
     from millrace.store import Store
 
-__all__ = ["ALIVE_SECONDS", "LATE_SECONDS", "Problem", "find_problems", "health"]
+__all__ = ["LATE_SECONDS", "Problem", "find_problems", "health"]
 
-ALIVE_SECONDS = 30.0  #: a worker not seen for so long counts as gone
 LATE_SECONDS = 5.0  #: a lease past for so long should have been taken back: workers look each second
 _PAGE = 500
 _NAMED = 3
@@ -96,7 +96,7 @@ def find_problems(app: Millrace, max_wait: float) -> Iterator[Problem]:
     """
     store = app.store
     now = store.now()
-    alive = store.workers(seen_after=now - micros(ALIVE_SECONDS))
+    alive = living_workers(store)
     waiting = store.waiting(now=now)
     yield from _past_lease(store, now)
     yield from _waited(waiting, now, max_wait, {each.name for each in store.queues() if each.paused})

@@ -23,7 +23,7 @@ __all__ = ["jobs", "jobs_table"]
 _COLUMNS = (
     Column("ID"),
     Column("STATE"),
-    Column("TASK", least=8),
+    Column("TASK", least=8, tail=True),
     Column("QUEUE", rank=2, least=6),
     Column("PRIORITY", rank=5, right=True),
     Column("TRY", rank=1, right=True),

@@ -41,6 +41,8 @@ _COLOURS = {
     "error": "red",
     "warning": "yellow",
     "ok": "green",
+    "alive": "green",
+    "gone": "red",
     "paused": "yellow",
 }
 _GAP = "  "
@@ -55,12 +57,14 @@ class Column(NamedTuple):
         rank: 0 stays always; of the others the highest goes first where the terminal is narrow.
         least: The cells it may be cut down to; 0 is never cut.
         right: Numbers stand to the right.
+        tail: Where it is cut, the end stays: of a dotted name that is the part that differs.
     """
 
     title: str
     rank: int = 0
     least: int = 0
     right: bool = False
+    tail: bool = False
 
 
 def say(text: str = "", *, to_stderr: bool = False) -> None:
@@ -185,7 +189,7 @@ def _line(parts: Sequence[tuple[Column, str, int]], *, styled: bool) -> str:
 
 
 def _cell(column: Column, text: str, cells: int, *, styled: bool) -> str:
-    cut = clip(text, cells)
+    cut = clip(text[::-1], cells)[::-1] if column.tail else clip(text, cells)
     padding = " " * (cells - shown_width(cut))
     colour = state_colour(cut) if styled else None
     shown = click.style(cut, fg=colour) if colour else click.style(cut, bold=True) if not styled else cut

@@ -8,6 +8,7 @@ from millrace.cli.command import command, json_option, url_option, words
 from millrace.cli.output import Column, plural, say, say_json, table, width
 from millrace.cli.target import opened, split_words
 from millrace.cli.times import seconds_text
+from millrace.cli.workers import living_workers
 from millrace.clock import SECOND
 from millrace.messages import Waiting
 from millrace.records import QueueInfo
@@ -32,7 +33,7 @@ def stats(words: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
     """Count the jobs of the store by state, and of each queue."""
     where, _ = split_words(words, url, least=0, most=0)
     with opened(where, url) as app:
-        counts, waiting, queues, workers = app.counts(), app.depth(), app.queues(), app.workers()
+        counts, waiting, queues, workers = app.counts(), app.depth(), app.queues(), living_workers(app.store)
         if as_json:
             say_json(
                 {
@@ -43,7 +44,7 @@ def stats(words: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
                 }
             )
             return
-        say(f"{app.store.url}: {plural(sum(counts.values()), 'job')}, {plural(len(workers), 'worker')}")
+        say(f"{app.store.url}: {plural(sum(counts.values()), 'job')}, {plural(len(workers), 'worker')} alive")
         say(f"{_waiting(app.store.waiting(), app.store.now())}")
         for line in _states(counts):
             say(line)

@@ -126,7 +126,7 @@ class Stage:
 def stage() -> Iterator[Stage]:
     stage = Stage(logging.INFO)
     yield stage
-    stage.flow.unmute()
+    stage.flow.close()
 
 
 def test_a_success_is_shown_at_info_while_they_are_few(stage: Stage) -> None:
@@ -144,6 +144,14 @@ def test_a_flood_of_successes_is_counted_and_costs_no_lines(stage: Stage) -> Non
 
     assert made == 21
     assert stage.shown == ["INFO one"] * 20 + ["INFO 5,000 completed so far, 996 a second of late"]
+
+
+def test_the_count_of_a_flood_is_not_told_after_the_end(stage: Stage) -> None:
+    stage.complete(50)
+    stage.flow.close()
+    stage.flow.unmute()
+
+    assert stage.shown == ["INFO one"] * 20
 
 
 def test_successes_are_shown_again_after_a_flood(stage: Stage) -> None:

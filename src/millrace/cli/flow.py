@@ -79,6 +79,13 @@ class Flow(logging.Filter):
         self._timer.daemon = True
         self._timer.start()
 
+    def close(self) -> None:
+        """Count no more; the worker itself tells the sum in the end."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
     def unmute(self) -> None:
         """Tell how many successes there were, and make lines of them again. Does nothing where none were muted."""
         with self._lock:

@@ -199,5 +199,5 @@ def _log(level: str, made: Worker, *, as_json: bool) -> Generator[Callable[[str]
     try:
         yield tell
     finally:
-        flow.unmute()
+        flow.close()
         root.removeHandler(handler)

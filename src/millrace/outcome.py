@@ -6,6 +6,7 @@ microseconds; `delay` counts from the store's own clock. Which outcome an error 
 
 from __future__ import annotations
 
+import os
 import re
 import traceback
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ __all__ = ["MAX_ERROR_BYTES", "ErrorRecord", "Outcome", "error_record", "printab
 
 MAX_ERROR_BYTES = 16 * 1024
 
+_OURS = os.path.join(os.path.dirname(__file__), "worker", "")  # noqa: PTH118, PTH120 - compared with code's file names
 _TYPED = re.compile(r"([A-Za-z_][\w.]*): ?(.*)\Z", re.DOTALL)
 _CUT = "\n[... {} characters left out ...]\n"
 
@@ -178,14 +180,13 @@ def error_record(error: BaseException | str) -> ErrorRecord:
 
 
 def _traceback(error: BaseException) -> str | None:
-    """Format the traceback without our own frames at its top."""
+    """Format the traceback without the frames at its top in which a worker calls the handler."""
     if error.__traceback__ is None:
         return None
     try:
         report = traceback.TracebackException.from_exception(error, limit=-60, compact=True)
-        own = [i for i, frame in enumerate(report.stack) if "/millrace/" in frame.filename.replace("\\", "/")]
-        if own and own[-1] + 1 < len(report.stack):
-            report.stack = traceback.StackSummary.from_list(report.stack[own[-1] + 1 :])
+        first = next((i for i, frame in enumerate(report.stack) if not frame.filename.startswith(_OURS)), 0)
+        report.stack = traceback.StackSummary.from_list(report.stack[first:])
         text = "".join(report.format())
     except Exception as broken:  # noqa: BLE001 - formatting runs the error's own code
         return f"<no traceback: {type(broken).__name__}>"

@@ -77,8 +77,8 @@ def start(shop: Shop) -> Iterator[Start]:
     (shop.folder / "slow.py").write_text(SLOW, encoding="utf-8")
     started: list[Process] = []
 
-    def begin(*words: str) -> Process:
-        started.append(Process(shop.folder, *words))
+    def begin(*words: str, folder: Path = shop.folder) -> Process:
+        started.append(Process(folder, *words))
         return started[-1]
 
     yield begin
@@ -204,6 +204,23 @@ def test_what_a_handler_logs_is_shown_with_its_job(shop: Shop, start: Start) -> 
     (line,) = [line for line in worker.lines if "begun" in line]
     assert f"INFO     log        slow.hold  {id}" in line
     assert line.endswith("  begun name='here'")
+
+
+def test_a_traceback_begins_with_the_handler_wherever_its_file_lies(shop: Shop, start: Start) -> None:
+    home = shop.folder / "millrace" / "worker"
+    home.mkdir(parents=True)
+    (home / "deep.py").write_text((shop.folder / "shop.py").read_text("utf-8"), "utf-8")
+    id = shop.json("enqueue", "--url", "sqlite:///millrace/worker/jobs.db", "deep.send", '{"to": "ada"}')["id"]
+
+    worker = start("deep:app", "--burst", folder=home)
+
+    assert worker.end() == 0
+    (attempt,) = shop.json("job", "--url", "sqlite:///millrace/worker/jobs.db", id)["attempts"]
+    assert attempt["traceback"].splitlines()[:3] == [
+        "Traceback (most recent call last):",
+        f'  File "{home / "deep.py"}", line 13, in send',
+        '    raise ConnectionError(f"no route to {to}")',
+    ]
 
 
 def test_an_app_that_sets_up_logging_keeps_it(shop: Shop, start: Start) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,20 @@ class Member(Actor):
     """A process of the `crew`."""
 
     module = "tests.faults.crew"
+    ready = False
+
+    def is_ready(self) -> bool:
+        """Tell whether it has said so, without waiting."""
+        assert self.process.stdout is not None
+        if not self.ready and select.select([self.process.stdout], [], [], 0)[0]:
+            self.wait_until_ready()
+        return self.ready
+
+    def wait_until_ready(self) -> None:
+        """Wait until it has said so."""
+        if not self.ready:
+            assert json.loads(self.hear()) == "ready"
+            self.ready = True
 
     def dismiss(self) -> None:
         """End it as its user would, and see that it ended well."""
@@ -52,7 +67,7 @@ class Company:
         member = Member(part, self.url, self._folder, json.dumps({**options, **self._mutant}))
         self.members.append(member)
         if wait:
-            assert json.loads(member.hear()) == "ready"
+            member.wait_until_ready()
         return member
 
     def enqueue(self, number: int, task: str = "work", *, max_crashes: int = 100, **args: Any) -> None:

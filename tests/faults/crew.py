@@ -123,10 +123,10 @@ def consume(url: str, journal: Journal, options: dict[str, Any]) -> None:
         app.store.migrate()
         tell("ready")
         while not select.select([sys.stdin], [], [], 0)[0]:
-            jobs = app.claim(2, tasks=["work"], lease=LEASE)
+            jobs = app.claim(4, tasks=["work"], lease=LEASE)
             for job in jobs:
                 journal.write("began", job=job.row.id.hex(), claim=job.row.claim, worker=job.row.worker)
-                time.sleep(chance.uniform(0.01, 0.05))
+                time.sleep(chance.uniform(0.03, 0.12))
                 journal.write("finished", job=job.row.id.hex(), claim=job.row.claim, worker=job.row.worker)
                 with contextlib.suppress(LeaseLost):
                     app.complete(job, job.claim)

@@ -33,12 +33,15 @@ Driver = Literal["sqlite3", "apsw"]
 OLDEST = (3, 37, 0)  # STRICT tables; RETURNING and UPDATE FROM are older
 SERIALIZED = 3  # `sqlite3.threadsafety` where connections may move between threads
 
-AUTOCHECKPOINT_WORKER = 4000  #: pages of WAL after which a COMMIT also checkpoints: worst 24 ms on a slow disk
-AUTOCHECKPOINT_CLIENT = 16000  #: the same in a client at NORMAL, so that a web request seldom pays
+AUTOCHECKPOINT_WORKER = 8000  #: pages of WAL after which a COMMIT also checkpoints: worst 24 ms on a slow disk
+AUTOCHECKPOINT_CLIENT = 32000  #: the same in a client at NORMAL, so that a web request seldom pays
 #: The same in a client at FULL. A flush of a WAL that grows also writes the file's new length, one that is used again
 #: does not: single enqueues are up to 1.6 times as fast, for a pause of some milliseconds every few hundred of them.
-AUTOCHECKPOINT_FLUSHED_CLIENT = 1000
+AUTOCHECKPOINT_FLUSHED_CLIENT = 2000
 
+#: Bytes, of a file that we make. A commit writes whole pages to the WAL, so half of SQLite's own 4096 makes a single
+#: insert a tenth faster, a claim or step of 100 by more.
+PAGE_SIZE = 2048
 WRITER_CACHE = 16384  #: KiB
 READER_CACHE = 4096  #: KiB
 WAL_LIMIT = 64 << 20  #: bytes that the WAL is cut down to after a checkpoint
@@ -197,6 +200,7 @@ def connect(path: str, driver: Driver, *, synchronous: str, busy: float, writes:
     try:
         _set(connection, f"busy_timeout={round(busy * 1000)}")
         if writes and connection.rows("PRAGMA page_count") == [(0,)]:
+            _set(connection, f"page_size={PAGE_SIZE}")
             _set(connection, "auto_vacuum=INCREMENTAL")  # only heeded before the first table, and a write each time
         mode = connection.rows("PRAGMA journal_mode=WAL")[0][0]
         _require_wal(path, mode)
@@ -221,7 +225,7 @@ def autocheckpoint(synchronous: str, *, worker: bool) -> int:
     """Return after how many pages of WAL a COMMIT also checkpoints.
 
     >>> autocheckpoint("full", worker=False)
-    1000
+    2000
     """
     if worker:
         return AUTOCHECKPOINT_WORKER

@@ -189,11 +189,11 @@ def test_every_pragma_is_as_it_must_be(database: Database) -> None:
 
     common = {
         "journal_mode": "wal", "synchronous": 2, "auto_vacuum": 2, "temp_store": 2, "mmap_size": 0, "foreign_keys": 0,
-        "secure_delete": 0, "journal_size_limit": 67108864, "busy_timeout": 30000, "page_size": 4096,
+        "secure_delete": 0, "journal_size_limit": 67108864, "busy_timeout": 30000, "page_size": 2048,
     }  # fmt: skip
     assert database.write(lambda connection, _: pragmas(connection)) == common | {
         "cache_size": -16384,
-        "wal_autocheckpoint": 1000,
+        "wal_autocheckpoint": 2000,
         "query_only": 0,
     }
     assert database.read(pragmas) == common | {"cache_size": -4096, "wal_autocheckpoint": 0, "query_only": 1}

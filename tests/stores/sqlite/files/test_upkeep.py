@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from millrace.stores.sqlite.connection import Connection, Driver, StandardConnection
+from millrace.stores.sqlite.connection import PAGE_SIZE, Connection, Driver, StandardConnection
 from millrace.stores.sqlite.database import Database
 from millrace.stores.sqlite.files import size_of
 from millrace.stores.sqlite.gate import Gate
@@ -142,14 +142,14 @@ def test_checkpoints_are_paced_by_whether_a_worker_is_at_work(database: Database
         change()
         seen.append(database.write(pages))
 
-    assert seen == [1000, 4000, 4000, 4000, 1000]
+    assert seen == [2000, 8000, 8000, 8000, 2000]
 
 
 def test_a_worker_that_starts_before_the_file_is_open_is_paced_too(path: str, opener: Opener) -> None:
     database = opener(path)
     database.begin_work()
 
-    assert database.write(lambda connection, _: connection.rows("PRAGMA wal_autocheckpoint")) == [(4000,)]
+    assert database.write(lambda connection, _: connection.rows("PRAGMA wal_autocheckpoint")) == [(8000,)]
 
 
 def test_an_idle_moment_cuts_a_long_log_and_leaves_a_short_one(database: Database, path: str) -> None:
@@ -197,8 +197,9 @@ def test_an_idle_moment_gives_free_pages_back_to_the_disk(database: Database, pa
     database._tidy_at = 0.0  # pyright: ignore[reportPrivateUsage]
     database.idle()
 
-    assert before > 4 * MIB - 500 * 4096
-    assert size_of(path) == before - 500 * 4096
+    assert before > 4 * MIB - 500 * PAGE_SIZE
+    pages = (before - size_of(path)) // PAGE_SIZE
+    assert pages in (500, 501, 502)  # with a page of SQLite's own map, which went with those that it maps
 
 
 def test_the_last_to_close_leaves_one_file_and_the_gate(path: str, driver: Driver) -> None:

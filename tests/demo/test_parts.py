@@ -6,13 +6,18 @@ from pathlib import Path
 from unittest.mock import Mock
 from uuid import UUID, uuid4
 
+import click
 import pytest
 
 from millrace import ConfigurationError, Job, JobState, Millrace
-from millrace.demo.audit import audit
+from millrace.cli.run import run
+from millrace.demo.audit import Verdict, audit
 from millrace.demo.library import find_input
+from millrace.demo.play import Play, Result
 from millrace.demo.screen import PipeScreen, PlainScreen, bar, make_screen
 from millrace.demo.tasks import Measures, measure
+from millrace.demo.told import ending
+from millrace.messages import empty_counts
 
 # -- the input
 
@@ -175,6 +180,36 @@ def test_an_orphan_that_is_gone_is_found_as_a_lost_job(millrace: Millrace, jobs:
 
     assert verdict.complaints == ("1 of 4 stored jobs are gone",)
     assert verdict.counts[JobState.COMPLETED] == 2
+
+
+# -- what is said in the end
+
+
+def result(jobs: list[Job[int]], *complaints: str) -> Result:
+    verdict = Verdict({**empty_counts(), JobState.COMPLETED: 2, JobState.DEAD: 1}, (jobs[2],), (jobs[0],), complaints)
+    return Result(verdict, seconds=1.5, stored_seconds=0.1, back_seconds=2.0, report=jobs[2])
+
+
+def test_a_good_end_says_that_nothing_was_lost(millrace: Millrace, jobs: list[Job[int]]) -> None:
+    lines = [click.unstyle(line) for line in ending(result([millrace.get(job) for job in jobs]), "URL", Path("at"), 80)]
+
+    assert "3 jobs in 1.5 s: 2 a second" in lines
+    assert "Nothing was lost: of 3 jobs 2 completed and 1 are dead letters." in lines
+    assert lines[-1] == "  rm -r at"
+
+
+def test_a_bad_end_says_what_is_wrong_and_is_a_failure(
+    jobs: list[Job[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = result(jobs, "1 of 3 stored jobs are gone")
+    monkeypatch.setattr(Play, "run", Mock(return_value=bad))
+
+    code = run(["demo", "--folder", str(tmp_path)])
+
+    told = capsys.readouterr().out.splitlines()
+    assert code == 1
+    assert told[told.index("SOMETHING IS WRONG:") + 1] == "  1 of 3 stored jobs are gone"
+    assert not any("Nothing was lost" in line for line in told)
 
 
 # -- the screens

@@ -60,8 +60,9 @@ class Troupe:
         return worker.pid
 
     def freeze(self, pid: int) -> None:
-        """Stop a worker where it stands, so that one can look what it holds."""
+        """Stop a worker where it stands, to look what it holds; return once all its threads stand still."""
         os.kill(pid, signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)
 
     def thaw(self, pid: int) -> None:
         """Let a frozen worker go on."""

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from textwrap import wrap
 
-import click
 import msgspec
 
 from millrace.cli.command import command, json_option, url_option, words
-from millrace.cli.output import flat, say, say_json, state_colour, width
+from millrace.cli.output import flat, in_colour, say, say_json, width
 from millrace.cli.target import opened, split_words
 from millrace.messages import Finding
 
@@ -69,14 +68,14 @@ def versions() -> dict[str, str]:
 def findings_lines(found: list[Finding], room: int | None) -> Iterator[str]:
     """Lay out findings, the worst first, each wrapped under its own beginning where a terminal is too narrow.
 
-    >>> list(findings_lines([Finding("ok", "disk", "enough room")], None))
-    ['ok       disk  enough room']
+    >>> list(findings_lines([Finding("note", "disk", "enough room")], None))
+    ['note     disk  enough room']
     """
     subject = max((len(each.subject) for each in found), default=0)
     margin = _LEVEL + subject + 4
     for each in sorted(found, key=lambda each: _LEVELS.index(each.level) if each.level in _LEVELS else 0):
         text = flat(each.text)
         lines = [text] if room is None else wrap(text, max(room - margin, 20), break_on_hyphens=False)
-        level = click.style(f"{each.level:<{_LEVEL}}", fg=state_colour(each.level))
+        level = in_colour(f"{each.level:<{_LEVEL}}")
         yield f"{level}  {each.subject:<{subject}}  {lines[0]}"
         yield from (" " * margin + line for line in lines[1:])

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from millrace.cli.command import command, json_option, url_option, words
-from millrace.cli.output import Column, clip, flat, fold, say, say_json, state_colour, table, width
+from millrace.cli.output import Column, clip, flat, fold, in_colour, say, say_json, table, width
 from millrace.cli.record import job_record, plain
 from millrace.cli.target import job_id, opened, split_words
 from millrace.cli.times import ago, seconds_text, stamp, until
@@ -100,7 +100,7 @@ def _facts(found: Job[Any], now: datetime) -> Iterator[tuple[str, str]]:
     reason = f" ({found.reason})" if found.reason is not None and found.reason != state else ""
     yield "job", str(found.id)
     yield "task", flat(found.task)
-    yield "state", click.style(state, fg=state_colour(state)) + reason
+    yield "state", in_colour(state) + reason
     yield "queue", f"{flat(found.queue)}{f', priority {found.priority}' if found.priority else ''}"
     crashes = f", {found.crashes} of {found.max_crashes} crashes" if found.crashes else ""
     yield "tries", f"{found.attempt} of {found.max_attempts}{crashes}"

@@ -15,8 +15,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     A name's last part counts too, so that `add` finds `tasks.add`.
 
-    >>> did_you_mean("jbos", ["jobs", "job", "stats"])
-    "; did you mean 'jobs' or 'job'?"
+    >>> did_you_mean("worke", ["worker", "workers", "stats"])
+    "; did you mean 'worker' or 'workers'?"
     >>> did_you_mean("add", ["tasks.add", "tasks.report"])
     "; did you mean 'tasks.add'?"
     >>> did_you_mean("xyz", ["jobs"])

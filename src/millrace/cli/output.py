@@ -22,6 +22,7 @@ __all__ = [
     "complain",
     "flat",
     "fold",
+    "in_colour",
     "plural",
     "say",
     "say_json",
@@ -106,6 +107,16 @@ def state_colour(text: str) -> str | None:
     return _COLOURS.get(text.strip())
 
 
+def in_colour(text: str) -> str:
+    """Give a state its colour.
+
+    >>> click.unstyle(in_colour("dead")), in_colour("pending")
+    ('dead', 'pending')
+    """
+    colour = state_colour(text)
+    return click.style(text, fg=colour) if colour else text
+
+
 def flat(text: str) -> str:
     r"""Put a text on one line: line breaks become spaces, other control characters escapes.
 
@@ -146,7 +157,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], room: int | 
     unless its rank is 0. Cells that are a state have its colour.
 
     >>> for line in table([Column("NAME"), Column("N", right=True)], [("a", "1"), ("long", "20")], None):
-    ...     print(line)
+    ...     print(click.unstyle(line))
     NAME   N
     a      1
     long  20
@@ -191,8 +202,7 @@ def _line(parts: Sequence[tuple[Column, str, int]], *, styled: bool) -> str:
 def _cell(column: Column, text: str, cells: int, *, styled: bool) -> str:
     cut = clip(text[::-1], cells)[::-1] if column.tail else clip(text, cells)
     padding = " " * (cells - shown_width(cut))
-    colour = state_colour(cut) if styled else None
-    shown = click.style(cut, fg=colour) if colour else click.style(cut, bold=True) if not styled else cut
+    shown = in_colour(cut) if styled else click.style(cut, bold=True)
     return padding + shown if column.right else shown + padding
 
 

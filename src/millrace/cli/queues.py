@@ -100,8 +100,8 @@ def _tell(app: Millrace, name: str, sentence: str, *, as_json: bool) -> None:
 def queues_table(found: list[QueueInfo], room: int | None) -> list[str]:
     """Lay out queues with their settings, in `room` cells where that is given.
 
-    >>> queues_table([QueueInfo("mail", paused=True)], None)[1].split()
-    ['mail', 'paused', '0', '-', '0', '0', '0', '0', '0']
+    >>> queues_table([QueueInfo("mail")], None)[1].split()
+    ['mail', 'open', '0', '-', '0', '0', '0', '0', '0']
     """
     return table(_COLUMNS, [_cells(each) for each in found], room)
 

@@ -66,10 +66,12 @@ def living_workers(store: Store) -> list[WorkerRow]:
 def workers_table(found: list[WorkerInfo], now: datetime, room: int | None) -> list[str]:
     """Lay out workers, in `room` cells where that is given.
 
+    >>> import click
     >>> from datetime import UTC
     >>> at = datetime(2026, 1, 1, tzinfo=UTC)
     >>> info = {"queues": ["mail"], "concurrency": 4}
-    >>> workers_table([WorkerInfo("00000000000000ff", "host:42", at, at, info)], at, None)[1].split()
+    >>> line = workers_table([WorkerInfo("00000000000000ff", "host:42", at, at, info)], at, None)[1]
+    >>> click.unstyle(line).split()
     ['00000000000000ff', 'host:42', 'alive', 'mail', '4', '0s', '0s']
     """
     return table(_COLUMNS, [_cells(each, now) for each in found], room)

@@ -111,6 +111,9 @@ class JobFailed(MillraceError):
         super().__init__(message)
         self.job = job
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.job)
+
 
 class LeaseLost(MillraceError):
     """The claim is no longer the caller's: another worker has taken the job over, or it has ended.
@@ -135,6 +138,9 @@ class DuplicateJob(MillraceError):
     def __init__(self, message: str, job: Job[Any] | None = None) -> None:
         super().__init__(message)
         self.job = job
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.job)
 
 
 class InvalidTransition(MillraceError):

@@ -173,7 +173,7 @@ def error_record(error: BaseException | str) -> ErrorRecord:
     kind = type(error).__name__
     try:
         message = str(error)
-    except Exception as broken:  # noqa: BLE001 - the error's own __str__ may do anything
+    except BaseException as broken:  # noqa: BLE001 - the error's own __str__ may do anything
         message = f"<its text cannot be read: {type(broken).__name__}>"
     message = shorten(printable(message), MAX_ERROR_BYTES // 4)
     return ErrorRecord(kind, message, _traceback(error))
@@ -188,6 +188,6 @@ def _traceback(error: BaseException) -> str | None:
         first = next((i for i, frame in enumerate(report.stack) if not frame.filename.startswith(_OURS)), 0)
         report.stack = traceback.StackSummary.from_list(report.stack[first:])
         text = "".join(report.format())
-    except Exception as broken:  # noqa: BLE001 - formatting runs the error's own code
+    except BaseException as broken:  # noqa: BLE001 - formatting runs the error's own code
         return f"<no traceback: {type(broken).__name__}>"
     return shorten(printable(text), MAX_ERROR_BYTES * 3 // 4)

@@ -31,6 +31,9 @@ class Snooze(Signal):
         self.seconds = duration("Snooze", seconds)
         super().__init__(f"snoozed for {self.seconds:g} s")
 
+    def __reduce__(self) -> tuple[type[Snooze], tuple[float]]:
+        return type(self), (self.seconds,)
+
 
 class RetryAfter(Signal):
     """Fail this attempt and try again after so many seconds, whatever the task's policy says.
@@ -44,6 +47,9 @@ class RetryAfter(Signal):
     def __init__(self, seconds: float | timedelta, why: str = "") -> None:
         self.seconds = duration("RetryAfter", seconds)
         super().__init__(why or f"retry after {self.seconds:g} s")
+
+    def __reduce__(self) -> tuple[type[RetryAfter], tuple[float, str]]:
+        return type(self), (self.seconds, str(self))
 
 
 class SkipRetry(Signal):

@@ -25,6 +25,7 @@ class Gauges:
     read: dict[str, list[tuple[float, float]]] = field(
         default_factory=lambda: defaultdict[str, list[tuple[float, float]]](list)
     )
+    taken_over: set[bytes] = field(default_factory=set[bytes])  #: jobs seen that had lost a lease
 
     def note(self, name: str, at: float, value: float) -> None:
         """Keep one figure."""
@@ -46,6 +47,7 @@ class Gauges:
     def look_at_latency(self, app: Millrace, at: float) -> None:
         """Read how long the newest completed jobs had waited, from enqueue to handler."""
         rows, _ = app.store.page(_DONE, limit=MAX_PAGE)
+        self.taken_over |= {row.id for row in rows if row.crashes}
         waits = sorted(row.started - row.created for row in rows if row.started is not None)
         if len(waits) == MAX_PAGE:
             self.note("latency p95, ms", at, waits[len(waits) * 95 // 100] / 1e3)

@@ -20,7 +20,7 @@ from tests.faults.stage import tell
 __all__ = ["RETENTION", "make_app", "numbers_of"]
 
 RETENTION = 40.0  # seconds: short, so that deleting keeps up with the load from early on
-LEASE = 5.0  # seconds
+LEASE = 2.0  # seconds
 LONG = 0.1  # seconds: so that a kill finds jobs at work
 WARM = 200  # jobs that make workers start all their threads, which they do as they need them
 EACH, PACE = 15, 0.1  # jobs at a time, and seconds between two times

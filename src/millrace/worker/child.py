@@ -34,7 +34,6 @@ from millrace.worker.settle import HEEDING, error_outcome, value_outcome
 
 __all__ = ["main"]
 
-CHILD_VARIABLE = "MILLRACE_CHILD"  #: set in a child, where no worker may start
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -167,9 +166,12 @@ class Child:
         """Run jobs until the parent is gone."""
         signal.signal(signal.SIGTERM, self._terminate)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the parent's to handle
+        own = os.getpid()
         while (run := self._pipe.runs.get()) is not None:
             self.busy = True
             ended = self._ended(run)
+            if os.getpid() != own:
+                os._exit(0)  # the handler forked, and its other half has come to its end here: the pipe is not its own
             self._attempt = None
             self._pipe.tell(ended)
             self.busy = False
@@ -239,10 +241,13 @@ class Child:
 def main(arguments: Sequence[str]) -> None:
     """Serve the parent over the two descriptors that the arguments name.
 
-    >>> CHILD_VARIABLE
-    'MILLRACE_CHILD'
+    Returns once the parent is gone.
+
+    >>> main(["0"])
+    Traceback (most recent call last):
+    IndexError: list index out of range
     """
-    os.environ[CHILD_VARIABLE] = "1"
+    os.environ[wire.CHILD_VARIABLE] = "1"
     pipe = Pipe(int(arguments[0]), int(arguments[1]))
     child = Child(pipe)
 

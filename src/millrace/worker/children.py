@@ -19,7 +19,6 @@ from millrace.errors import ConfigurationError, MillraceError
 from millrace.outcome import Outcome
 from millrace.worker import wire
 from millrace.worker.attempt import Attempt, Told
-from millrace.worker.child import CHILD_VARIABLE
 from millrace.worker.floor import Floor
 from millrace.worker.lane import Bay
 from millrace.worker.loader import Homes, homes_of
@@ -29,6 +28,7 @@ from millrace.worker.threads import Hand
 __all__ = ["ChildDied", "ChildHand", "ChildProcess", "ChildSeat"]
 
 _PATIENCE = 5.0  # seconds from SIGTERM to SIGKILL, where the worker's grace is not shorter
+_STARTED_IN = Path.cwd()  # children start here too, whatever folder a handler has gone to since
 _LOOK = 500  # milliseconds after which a silent child is looked at: what it started may hold the pipe open
 _LEAVING = 2.0  # seconds that an idle child has to end
 
@@ -54,8 +54,9 @@ class ChildProcess:
                 [sys.executable, "-m", "millrace.worker.child", str(child_in), str(child_out)],
                 pass_fds=(child_in, child_out),
                 stdin=subprocess.DEVNULL,
+                cwd=_STARTED_IN,
                 start_new_session=True,  # a terminal's Ctrl-C is the worker's to handle
-                env={**os.environ, "PYTHONPATH": path, CHILD_VARIABLE: "1"},
+                env={**os.environ, "PYTHONPATH": path, wire.CHILD_VARIABLE: "1"},
             )
         except BaseException:
             os.close(self._outgoing)

@@ -74,8 +74,8 @@ class Claimer:
             steps.near = False
         if floor.done or steps.needed():
             steps.lead()
-        if steps.alone is not None:
-            steps.turn_alone()
+        if steps.alone is not None and steps.turn_alone():
+            return 0.0
         self._look_around()
         return self._nap()
 

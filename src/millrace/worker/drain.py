@@ -28,6 +28,7 @@ from millrace.worker.attempt import Attempt, Seat
 from millrace.worker.children import ChildSeat
 from millrace.worker.completer import step, take_outcomes
 from millrace.worker.floor import Floor, last_chance
+from millrace.worker.host import ready
 from millrace.worker.inline import CallersLoop, CallersThread, OwnLoop
 from millrace.worker.keeper import Keeper
 from millrace.worker.notice import Notices
@@ -157,6 +158,7 @@ class _Drain:
 
     def __init__(self, host: Host, queues: Iterable[str] | None) -> None:
         self._queues = None if queues is None else read_names("queue", "queues", queues)
+        ready(host)
         self.floor = Floor(host, Notices(), tasks=None, grace=math.inf)
         self.counts: Counter[JobState] = Counter()
         self._rows: deque[JobRow] = deque()  # claimed, in order
@@ -164,7 +166,7 @@ class _Drain:
         self._waiting: dict[bytes, JobState] = {}  # jobs that did not end for good, which may come again
         self._pace = Pace(uptime())
         self._ended = 0
-        self._keeper = Keeper(self.floor, lambda _: 0)
+        self._keeper = Keeper(self.floor, lambda _: None)
         retention = None if host.retention is None else micros(host.retention)
         dead_retention = None if host.dead_retention is None else micros(host.dead_retention)
         self.floor.store.rescue(retention=retention, dead_retention=dead_retention)

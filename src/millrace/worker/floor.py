@@ -6,6 +6,7 @@ A floor lasts from a start to a stop, or for one drain; then it is dropped, with
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,7 @@ class Floor:
         self.host = host
         self.store = host.store
         self.worker = new_worker_id()
+        self.pid = os.getpid()  #: another process is a fork of this one, and no worker
         self.plans = Plans(host.registry, tasks)
         self.grace = grace  #: seconds that an attempt has to answer once it was told to stop
         self.running: set[Attempt] = set()  #: begun and not ended; whoever removes one owns its end

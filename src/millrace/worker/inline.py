@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
+from typing import TypeVar
 
 from millrace.context import CURRENT
 from millrace.outcome import Outcome
@@ -17,6 +20,8 @@ from millrace.worker.settle import raised, returned
 from millrace.worker.threads import call_handler
 
 __all__ = ["CallersLoop", "CallersThread", "OwnLoop"]
+
+T = TypeVar("T")
 
 
 class CallersThread:
@@ -117,12 +122,7 @@ class OwnLoop(CallersLoop):
 
     def perform(self, attempt: Attempt) -> Outcome | None:
         """Run one attempt to its end."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return self._run(attempt)
-        with ThreadPoolExecutor(1) as thread:  # one thread cannot run two loops at once
-            return thread.submit(self._run, attempt).result()
+        return _where_no_loop_runs(partial(self._run, attempt))
 
     def _run(self, attempt: Attempt) -> Outcome | None:
         if self._runner is None:
@@ -132,5 +132,15 @@ class OwnLoop(CallersLoop):
     def close(self) -> None:
         """Close the loop."""
         if self._runner is not None:
-            self._runner.close()
+            _where_no_loop_runs(self._runner.close)
             self._runner = None
+
+
+def _where_no_loop_runs(function: Callable[[], T]) -> T:
+    """Call a function in this thread, or in another where a loop runs here: a thread cannot run two at once."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return function()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function).result()

@@ -33,10 +33,11 @@ class Keeper:
 
     Args:
         floor: What the worker's rooms share.
-        give_back: Gives back the jobs that were claimed before a time of the store's and have not begun.
+        give_back: Gives back the jobs that were claimed before a time of the store's and have not begun; returns when
+            the oldest of those that are left was claimed.
     """
 
-    def __init__(self, floor: Floor, give_back: Callable[[int], int]) -> None:
+    def __init__(self, floor: Floor, give_back: Callable[[int], int | None]) -> None:
         self._floor = floor
         self._give_back = give_back
         self._bell = Bell()
@@ -101,7 +102,7 @@ class Keeper:
     def look(self, now: float) -> float:
         """Look after all attempts once; return the seconds until the next look."""
         floor = self._floor
-        if now > floor.fresh_until:
+        if now > floor.fresh_until and not floor.unsure and not floor.outage.open:
             LOGGER.info("this process stood still for a while; leases are looked at before anything begins")
         attempts = self._attempts()
         nearest = self._extend(attempts, floor.store_time())
@@ -110,7 +111,10 @@ class Keeper:
         nearest = min(nearest, self._stop_late(attempts, now))
         if floor.notes.pending:
             floor.notes.flush()
-        self._give_back(floor.store_time() - int(self._patience * 1e6))
+        patience = int(self._patience * 1e6)
+        oldest = self._give_back(floor.store_time() - patience)
+        if oldest is not None:
+            nearest = min(nearest, (oldest + patience + 1 - floor.skew) / 1e6)
         if not floor.unsure:
             floor.fresh_until = uptime() + self._fresh
         return min(max(nearest - uptime(), 0.0), self.interval)
@@ -236,4 +240,5 @@ class Keeper:
             floor.done.append(outcome)
         floor.tally.abandoned += 1
         attempt.seat.replace(attempt)
+        floor.steps.poke()
         floor.notices.abandoned.tell()

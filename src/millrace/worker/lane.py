@@ -55,6 +55,7 @@ class Lane:
         self.queue = queue
         self.free = size
         self.bays: dict[RunIn, Bay] = {kind: Bay(self, crew) for kind, crew in crews.items()}
+        self.ahead = 0  #: jobs to claim beyond the free slots, as last reckoned
         self.low = 0  #: with so few waiting it is time to claim more
         self.idle = True  #: nothing ran here, and there was nothing to claim
         self.crowded = False  #: jobs of another runner wait for a slot: who holds one shall give way soon
@@ -73,6 +74,17 @@ class Lane:
         return sum([len(bay.ready) for bay in self._all])
 
     @property
+    def oldest(self) -> int | None:
+        """When the job that has waited longest was claimed, by the store's clock."""
+        heads: list[int] = []
+        for bay in self._all:
+            try:
+                heads.append(bay.ready[0].started or 0)
+            except IndexError:
+                continue
+        return min(heads, default=None)
+
+    @property
     def quiet(self) -> bool:
         """Whether nothing waits, nothing runs and nothing is being claimed here."""
         return self.free == self.size and not self.waiting and not self._asked
@@ -87,10 +99,9 @@ class Lane:
         waiting = self.waiting
         free = self.free + own
         ended = self._taken_in - waiting - (self.size - free)
-        ahead = min(self._pace.ahead(ended, now), self._most_ahead)
+        self.ahead = min(self._pace.ahead(ended, now), self._most_ahead)
         self._pace.mark(ended, now)
-        self.low = ahead // 2
-        return max(free + ahead - waiting - self._asked, 0)
+        return max(free + self.ahead - waiting - self._asked, 0)
 
     def ask(self, number: int) -> None:
         """Note that a claim is under way for so many; negative: that it has ended."""
@@ -170,4 +181,7 @@ class Lane:
                         break
                     removed.append(row)
             self._taken_in -= len(removed)
+            if removed and before is not None:  # the pace was not what it was: measure anew before claiming ahead again
+                waiting = self.waiting
+                self._pace.restart(self._taken_in - waiting - (self.size - self.free), uptime())
         return removed

@@ -28,6 +28,7 @@ _BEAT = 10.0  # seconds between two signs of life in the register
 _FORGET = 60 * SECOND  # after so long without one an entry is deleted
 _EXPIRE = 5.0  # seconds between two looks for what has expired
 _CHUNK = 500
+_SLOW = 0.25  # seconds after which a step that goes on may hold outcomes whose leases have passed
 _PAUSE = 0.005  # seconds between two chunks of deletes, for those who claim
 
 
@@ -46,6 +47,7 @@ class Maintenance:
         self._subscribe = subscribe
         self._closing = Event()
         self._next_beat = self._next_expire = 0.0
+        self._calm = True  # whether the last round saw nothing that may have kept our own leases or outcomes back
         self._thread = Thread(target=self._run, name="millrace-maintenance", daemon=True)
 
     def start(self) -> None:
@@ -88,26 +90,42 @@ class Maintenance:
         """Do one round."""
         floor, store = self._floor, self._floor.store
         self._subscribe()
-        self._rescue()
+        self._rescue_when_calm()
         while store.promote(limit=_CHUNK) == _CHUNK and not self._closing.is_set():
             pass
         now = uptime()
         if now >= self._next_beat:
             self._beat()
-            store.forget_workers(store.now() - _FORGET)
         if now >= self._next_expire:
             self._next_expire = now + _EXPIRE * random.uniform(0.8, 1.2)
+            store.forget_workers(store.now() - _FORGET)
             if store.acquire("expire", floor.worker, micros(_EXPIRE)):
                 self._expire()
         if not floor.unsure:
             floor.outage.over()
 
-    def _rescue(self) -> None:
+    def _rescue_when_calm(self) -> None:
+        """Rescue, but never jobs of our own, whose leases could not be extended or whose outcomes could not be written.
+
+        So there is no rescue while the store is out of reach or slow to answer, nor after this process stood still,
+        until a round later; and leases are judged by a time at which all of this was looked at.
+        """
+        floor = self._floor
+        now = floor.store.now()
+        since = floor.steps.under_way
+        if floor.outage.open or floor.unsure or uptime() > floor.fresh_until or (since and uptime() - since > _SLOW):
+            self._calm = False
+        elif self._calm:
+            self._rescue(now)
+        else:
+            self._calm = True
+
+    def _rescue(self, now: int) -> None:
         floor, host = self._floor, self._floor.host
         retention = None if host.retention is None else micros(host.retention)
         dead_retention = None if host.dead_retention is None else micros(host.dead_retention)
         while not self._closing.is_set():
-            rescued = floor.store.rescue(retention=retention, dead_retention=dead_retention, limit=_CHUNK)
+            rescued = floor.store.rescue(retention=retention, dead_retention=dead_retention, limit=_CHUNK, now=now)
             for each in rescued:
                 more = {"job_id": each.id.hex(), "task": each.task, "queue": each.queue}
                 level = "error" if each.state is JobState.DEAD else "warning"
@@ -124,7 +142,7 @@ class Maintenance:
                 return
 
     def _beat(self) -> None:
-        self._next_beat = uptime() + _BEAT * random.uniform(0.8, 1.2)
         info = {"host": socket.gethostname(), "pid": os.getpid(), **self._info()}
         name = f"{info['host']}:{info['pid']}"
         self._floor.store.register(WorkerRow(self._floor.worker, name, 0, 0, json.dumps(info).encode()))
+        self._next_beat = uptime() + _BEAT * random.uniform(0.8, 1.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from threading import Lock
 
 from millrace.errors import MillraceError
@@ -22,11 +23,12 @@ class Outage:
     False
     """
 
-    __slots__ = ("_delay", "_lock", "_notices", "_since", "error", "next_try", "open")
+    __slots__ = ("_delay", "_lock", "_notices", "_since", "error", "next_try", "on_over", "open")
 
     def __init__(self, notices: Notices) -> None:
         self.open = False
         self.next_try = 0.0  #: by `uptime`
+        self.on_over: Callable[[], None] = lambda: None  #: called when it is over
         self.error: BaseException | None = None  #: the last one
         self._notices = notices
         self._lock = Lock()
@@ -47,8 +49,9 @@ class Outage:
                     exc_info=None if expected else error,
                 )
                 self._notices.outages.tell()
-            self.next_try = now + self._delay * random.uniform(0.5, 1.5)
-            self._delay = min(self._delay * 2, _LONGEST)
+            if now >= self.next_try:  # several threads may find out at once; that is one try
+                self.next_try = now + self._delay * random.uniform(0.5, 1.5)
+                self._delay = min(self._delay * 2, _LONGEST)
 
     def over(self) -> None:
         """Note that the store has answered."""
@@ -59,3 +62,4 @@ class Outage:
                 self.open = False
                 LOGGER.warning("the store is back after %.1f s", uptime() - self._since)
                 self._notices.recoveries.tell()
+        self.on_over()

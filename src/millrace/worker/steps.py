@@ -57,6 +57,7 @@ class Steps:
         self._leading: set[int] = set()  # idents of the threads that do a step
         self._noting = Lock()
         self._hints = 0
+        floor.outage.on_over = self.bell.ring
         for lane in lanes:
             lane.on_free = self._freed
 
@@ -111,7 +112,7 @@ class Steps:
             # What came while the step went on could not lead itself, so this is looked at after the permit is free.
             if not went or not self.needed(own):
                 break
-        if self._floor.done and not self.near:
+        if self._floor.done and not self.near and not outage.open:  # in an outage the claimer wakes for the next try
             self.near = True
             self.bell.ring()
 
@@ -185,10 +186,14 @@ class Steps:
         return asked, requests
 
     def _after(self, answer: StepAnswer, asked: int, hints: int) -> None:
-        if asked and len(answer.claimed) < asked:
+        if not asked:
+            return
+        short = len(answer.claimed) < asked
+        for lane in self._lanes:
+            lane.low = 0 if short else lane.ahead // 2  # where there is no more to claim, few that wait are no reason
+            lane.idle = lane.idle or (short and lane.quiet)
+        if short:
             self.more = self._hints != hints
-            for lane in self._lanes:
-                lane.idle = lane.idle or lane.quiet
             if not answer.claimed:
                 self._floor.notices.idle.tell()
 
@@ -234,14 +239,18 @@ class Steps:
                 sorted_out[kind] = [row]
         return sorted_out
 
-    def give_back_waiting(self, before: int | None = None) -> int:
-        """Give back the jobs that wait: all, or those claimed before a time of the store's; return how many."""
-        number = 0
-        for lane in self._lanes:
-            for row in lane.remove(before):
-                self._floor.give_back(row)
-                number += 1
-        return number
+    def give_back_waiting(self, before: int | None = None) -> int | None:
+        """Give back the jobs that wait: all, or those claimed before a time of the store's.
+
+        Returns:
+            When the oldest of those that are left was claimed.
+        """
+        removed = [row for lane in self._lanes for row in lane.remove(before)]
+        for row in removed:
+            self._floor.give_back(row)
+        if removed:
+            self.poke()
+        return min([at for lane in self._lanes if (at := lane.oldest) is not None], default=None)
 
     # -- a job that must run alone
 
@@ -258,27 +267,32 @@ class Steps:
         self.give_back_waiting()
         self.bell.ring()
 
-    def turn_alone(self) -> None:
-        """Begin the job that must run alone once all else has ended and is written; go on once it has ended."""
+    def turn_alone(self) -> bool:
+        """Begin the job that must run alone once all else has ended and is written; go on once it has ended.
+
+        Returns:
+            Whether there is something to do now because of it.
+        """
         row = self.alone
         if row is None or not self.quiet:
-            return
+            return False
         if self.alone_begun or not self.accepting:
             self.alone = None
             if not self.alone_begun:
                 self._floor.give_back(row)
             self._floor.let_go()
             self.more = True
-            return
+            return True
         held: Attempt | None = self._floor.held
         self._floor.let_go()
         told = None if held is None else held.told
         if told is None:
             self.alone_begun = True
             self._lanes[-1].take_in(self._by_runner([row]))
-            return
+            return False
         self.alone = None
         if told is Told.LOST:
             self._floor.lost(1)
         else:
             self._floor.give_back(row)
+        return True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from contextvars import copy_context
+from os import _exit, getpid
 from threading import Lock, Thread
 
 from millrace.context import CURRENT
@@ -50,7 +51,7 @@ class Hand:
         self.closing = False
         self.bay = bay
         self.floor = floor
-        self._replaced = False
+        self.replaced = False
         self.thread = Thread(target=self._run, name=name, daemon=True)
 
     # -- millrace.worker.attempt.Seat
@@ -64,7 +65,7 @@ class Hand:
 
     def replace(self, _: Attempt, /) -> None:
         """Give the slot back; this thread ends with its handler."""
-        self._replaced = True
+        self.replaced = True
         self.bay.lane.replace()
 
     def close(self) -> None:
@@ -110,6 +111,8 @@ class Hand:
                 continue
             CURRENT.set(attempt)
             outcome = perform(attempt)
+            if getpid() != floor.pid:
+                _exit(0)  # the handler forked, and its other half has come to its end here: it is no worker
             try:
                 running.remove(attempt)
             except KeyError:  # it was given up: another hand has the slot, another outcome stands
@@ -129,7 +132,7 @@ class Hand:
         for attempt in self.floor.running.copy():
             if attempt.seat == self:
                 self.floor.running.discard(attempt)
-        if not self._replaced:
+        if not self.replaced:
             self.bay.lane.replace()
 
 
@@ -167,9 +170,10 @@ class ThreadCrew:
             self._hands.append(hand)
 
     def close(self, patience: float) -> None:
-        """End the threads; one whose handler does not end within `patience` seconds is left to itself."""
+        """End the threads, within `patience` seconds; those whose handler was given up are left to themselves."""
         until = uptime() + patience
         for hand in self._hands:
             hand.close()
         for hand in self._hands:
-            hand.thread.join(max(until - uptime(), 0.0))
+            if not hand.replaced:
+                hand.thread.join(max(until - uptime(), 0.0))

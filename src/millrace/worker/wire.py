@@ -14,6 +14,7 @@ from millrace.job import JobRow, Progress
 from millrace.outcome import Outcome
 
 __all__ = [
+    "CHILD_VARIABLE",
     "Answer",
     "Completed",
     "Ended",
@@ -31,6 +32,8 @@ __all__ = [
     "decode_to_child",
     "encode",
 ]
+
+CHILD_VARIABLE = "MILLRACE_CHILD"  #: set in the environment of a child, where no worker may start
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):

@@ -11,21 +11,25 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from millrace import checks
+from millrace.context import CURRENT
 from millrace.errors import ConfigurationError
 from millrace.ids import worker_name
 from millrace.worker.bell import Bell
-from millrace.worker.child import CHILD_VARIABLE
+from millrace.worker.host import ready
 from millrace.worker.notice import Notices
 from millrace.worker.settings import read_settings
 from millrace.worker.shift import Shift
 from millrace.worker.stopping import StopSignals, quick_switching
 from millrace.worker.summary import Summary, Tally
 from millrace.worker.telling import LOGGER
+from millrace.worker.wire import CHILD_VARIABLE
 
 if TYPE_CHECKING:
     from millrace.worker.host import Host
 
 __all__ = ["Worker"]
+
+_LAST_WORDS = 2.0  # seconds that a worker told twice has to give its jobs back
 
 
 class Worker:
@@ -117,6 +121,7 @@ class Worker:
         with self._changing:
             if self._shift is not None:
                 raise ConfigurationError("the worker is at work already; stop it first, or make another one")
+            ready(self._host)
             self._empty.clear()
             shift = Shift(self._host, self._settings, self.notices, self._found_empty)
             shift.start()
@@ -134,6 +139,12 @@ class Worker:
         shift = self._shift
         if shift is None:
             return
+        held = CURRENT.get()
+        if held is not None and getattr(held, "floor", None) is shift.floor:
+            raise ConfigurationError(
+                "stop() was called by a handler of the worker that it would wait for; call it from elsewhere, or send "
+                "the process SIGTERM"
+            )
         seconds = self._settings.grace if grace is None else checks.duration("grace", grace)
         if drain:
             self._wait_until_empty(shift)
@@ -148,7 +159,7 @@ class Worker:
             0, or 1 where a second signal cut the grace short.
         """
         bell = self._bell
-        with quick_switching(), StopSignals(bell) as signals:
+        with quick_switching(), StopSignals(bell, _LAST_WORDS) as signals:
             self.start()
             shift = self._shift
             while shift is not None and self._shift is shift and not signals.count:

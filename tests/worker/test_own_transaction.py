@@ -1,0 +1,172 @@
+"""`current_job().complete(connection=)`: effects and completion commit together, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millrace import Backoff, LeaseLost, Millrace, NotSupported, PayloadError, Worker, current_job
+from tests.worker.conftest import Hire
+from tests.worker.waiting import PATIENCE, await_event
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+def own(path: Path) -> Iterator[Millrace]:
+    """An app on a file that holds a table of the user's own."""
+    with Millrace(f"sqlite:///{path}?synchronous=normal") as app:
+        app.migrate()
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE effects(n)")
+            connection.commit()
+        yield app
+
+
+def effects(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        ((count,),) = connection.execute("SELECT count(*) FROM effects")
+    return int(count)
+
+
+def begin(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT INTO effects VALUES (1)")
+    return connection
+
+
+@pytest.mark.parametrize("on_loop", [False, True])
+@pytest.mark.parametrize("drained", [False, True])
+def test_effects_and_completion_commit_together(own: Millrace, path: Path, *, on_loop: bool, drained: bool) -> None:
+    def work() -> str:
+        with closing(begin(path)) as connection:
+            current_job().complete({"n": 1}, connection=connection)
+            connection.execute("COMMIT")
+        return "not stored"
+
+    async def work_on_loop() -> str:
+        await asyncio.sleep(0)
+        return work()
+
+    job = own.task(name="work")(work_on_loop if on_loop else work).enqueue()
+    if drained:
+        assert own.drain() == {"completed": 1}
+    else:
+        worker = Worker(own, burst=True)
+        worker.run()
+        assert (worker.summary.lost, worker.summary.attempts) == (0, 1)
+
+    assert (job.refresh().state, job.refresh().result, effects(path)) == ("completed", {"n": 1}, 1)
+
+
+def test_what_is_rolled_back_is_a_failed_attempt(own: Millrace, path: Path) -> None:
+    @own.task(max_attempts=1)
+    def forget() -> None:
+        with closing(begin(path)) as connection:
+            current_job().complete(connection=connection)
+            connection.execute("ROLLBACK")
+
+    job = forget.enqueue()
+    own.drain()
+
+    job = job.refresh()
+    assert (job.state, effects(path)) == ("dead", 0)
+    assert job.error is not None
+    assert job.error.startswith("Uncommitted: complete(connection=…) was called")
+
+
+def test_an_error_after_the_rollback_is_the_attempts_error_and_it_is_tried_again(own: Millrace, path: Path) -> None:
+    @own.task(retry=Backoff.fixed(0))
+    def fail_once() -> None:
+        with closing(begin(path)) as connection:
+            current_job().complete("done", connection=connection)
+            if current_job().attempt == 1:
+                connection.execute("ROLLBACK")
+                raise ValueError("after all")
+            connection.execute("COMMIT")
+
+    job = fail_once.enqueue()
+
+    assert own.drain() == {"completed": 1}
+    assert (job.refresh().result, effects(path)) == ("done", 1)
+    assert [each.error for each in own.attempts(job)] == ["ValueError: after all", None]
+
+
+def test_an_error_after_the_commit_changes_nothing(own: Millrace, path: Path) -> None:
+    @own.task(max_attempts=1)
+    def fail_late() -> None:
+        with closing(begin(path)) as connection:
+            current_job().complete("done", connection=connection)
+            connection.execute("COMMIT")
+        raise ValueError("too late")
+
+    job = fail_late.enqueue()
+
+    assert own.drain() == {"completed": 1}
+    assert (job.refresh().state, job.refresh().result, effects(path)) == ("completed", "done", 1)
+
+
+def test_a_lost_lease_is_raised_so_that_the_handler_rolls_back(own: Millrace, path: Path, hire: Hire) -> None:
+    began, stolen = threading.Event(), threading.Event()
+
+    @own.task
+    def work() -> None:
+        began.set()
+        assert stolen.wait(PATIENCE)
+        with closing(begin(path)) as connection:
+            try:
+                current_job().complete("mine", connection=connection)
+            except LeaseLost:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    worker = hire(own, concurrency=1)
+    job = work.enqueue()
+    await_event(began)
+    own.store.rescue(retention=None, dead_retention=None, now=own.store.now() + 3_600_000_000)
+    (taken,) = own.claim()
+    own.complete(taken, "another's")
+    stolen.set()
+
+    assert worker.notices.lost.wait()
+    assert (job.refresh().result, effects(path)) == ("another's", 0)
+
+
+def test_a_result_that_cannot_be_stored_is_refused_at_the_call(own: Millrace, path: Path) -> None:
+    @own.task(max_attempts=1)
+    def work() -> str:
+        with closing(begin(path)) as connection:
+            with pytest.raises(PayloadError):
+                current_job().complete(object(), connection=connection)
+            connection.execute("ROLLBACK")
+        return "returned"
+
+    job = work.enqueue()
+    own.drain()
+
+    assert job.refresh().result == "returned"
+
+
+def test_a_store_without_transactions_says_what_to_do_instead(memory_app: Millrace) -> None:
+    connection: Any = object()
+
+    @memory_app.task
+    def work() -> None:
+        with pytest.raises(NotSupported, match="return the result"):
+            current_job().complete(connection=connection)
+
+    work.enqueue()
+
+    assert memory_app.drain() == {"completed": 1}

@@ -35,6 +35,7 @@ def run(settings: Settings) -> list[Row]:
         row(samples, "memory of an idle worker", ours=worker, figure=MEMORY, target=at_most(60)),
         row(samples, "an idle worker's share of a core", ours=worker, figure=WORK, target=at_most(4)),
         start("import millrace", [python, "-c", "import millrace"], limit=120),
+        start("from millrace import Millrace, which loads it", [python, "-c", "from millrace import Millrace"]),
         start("millrace --help", millrace("--help"), limit=150),
         start("of these, Python alone", [python, "-c", "pass"]),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from millrace import checks
-from millrace.clock import from_datetime, micros
+from millrace.clock import micros
 from millrace.codec import encode_plain
 from millrace.errors import ConfigurationError, DuplicateJob, InvalidTransition, NotSupported
 from millrace.job import Job, JobRow
@@ -55,7 +55,8 @@ class Changer(Reader):
     def retry(self, id: Id, args: Mapping[str, Any] | None = None) -> Job[Any]:
         """Run a job again that has ended or failed: it is pending and due now, with all its tries before it.
 
-        Attempts and logs stay; result, error and progress are cleared.
+        Attempts and logs stay; result, error and progress are cleared. Its unique key stays too, even one that a
+        `Unique` rule made of the old arguments and with new `args`.
 
         Args:
             id: Which job.
@@ -104,9 +105,7 @@ class Changer(Reader):
         >>> app.reschedule(job, run_at=datetime(2100, 1, 1, tzinfo=UTC)).state.value
         'scheduled'
         """
-        _, due = checks.due_time(None, run_at)
-        if due is None:
-            raise ConfigurationError("reschedule(run_at=None) names no time; give an aware datetime")
+        due = checks.moment("run_at", run_at)
         row = self.row_of(id)
         return self._done("reschedule", row, self.store.reschedule([row.id], RESCHEDULABLE, due=due)[0])
 
@@ -260,8 +259,7 @@ class Changer(Reader):
                 f"purge takes ended jobs only, not {', '.join(sorted(ended - FINAL))}; see delete_all for the others"
             )
         if isinstance(older_than, datetime):
-            checks.due_time(None, older_than)
-            before = from_datetime(older_than)
+            before = checks.moment("older_than", older_than)
         else:
             before = self.store.now() - micros(checks.duration("older_than", older_than))
         total = 0
@@ -301,14 +299,16 @@ class Changer(Reader):
         rate: str | None = None,
         paused: bool | None = None,
     ) -> None:
-        """Write a queue's settings; what is left out gets its default, but for `paused`, which then stays.
+        """Write all of a queue's settings: what is left out goes to its default, but for `paused`, which then stays.
+
+        `pause` and `resume` change that one thing and keep the rest.
 
         Args:
             name: The queue, known yet or not.
             priority: Queues of a higher priority are claimed from first, equal ones take turns.
             concurrency: At most so many of its jobs run at once, over all workers; None is no limit.
             rate: Not in this version.
-            paused: Whether it is claimed from.
+            paused: True stops claims from it, False allows them; None keeps it as it is.
 
         >>> from millrace import Millrace
         >>> Millrace("memory://").set_queue("mail", concurrency=2)
@@ -318,7 +318,7 @@ class Changer(Reader):
         settings = QueueSettings(
             priority=checks.priority(priority),
             concurrency=None if concurrency is None else checks.count("concurrency", concurrency),
-            paused=None if paused is None else bool(paused),
+            paused=None if paused is None else checks.flag("paused", paused),
         )
         self.store.set_queue(checks.name("queue", name), settings)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 from millrace.clock import from_datetime, micros
 from millrace.errors import ConfigurationError
@@ -19,6 +20,9 @@ __all__ = [
     "count",
     "due_time",
     "duration",
+    "flag",
+    "items",
+    "moment",
     "name",
     "optional_duration",
     "priority",
@@ -60,12 +64,48 @@ def tag_names(values: Iterable[str]) -> tuple[str, ...]:
     >>> tag_names(["a", "b", "a"])
     ('a', 'b')
     """
-    if isinstance(values, str):
-        raise ConfigurationError(f"tags must be a list of names, not the text {values!r}; give ({values!r},)")
-    tags = tuple(dict.fromkeys(name("tag", value) for value in values))
+    tags = tuple(dict.fromkeys(name("tag", value) for value in items("tags", values)))
     if len(tags) > MAX_TAGS:
         raise ConfigurationError(f"a job may have {MAX_TAGS} tags, not {len(tags)}; put the rest into its arguments")
     return tags
+
+
+def items(what: str, values: object, kind: str = "names") -> Iterable[Any]:
+    """Check that a list, or another iterable, was given and no single text; what is in it is not looked at.
+
+    >>> items("tags", ["a"])
+    ['a']
+    """
+    if isinstance(values, str):
+        raise ConfigurationError(f"{what} is a list of {kind}, not the text {values!r}; give [{values!r}]")
+    if not isinstance(values, Iterable):
+        raise ConfigurationError(f"{what} is a list of {kind}, not {values!r}; give a list")
+    return cast("Iterable[Any]", values)
+
+
+def flag(what: str, value: object) -> bool:
+    """Check a yes or no: True or False and nothing that is merely true or false.
+
+    >>> flag("eager", True)
+    True
+    """
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{what} {value!r} is neither True nor False; give one of them")
+    return value
+
+
+def moment(what: str, value: object) -> int:
+    """Check a time, an aware datetime, and return it in microseconds.
+
+    >>> from datetime import UTC
+    >>> moment("run_at", datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
+    1000000
+    """
+    if not isinstance(value, datetime):
+        raise ConfigurationError(f"{what} {value!r} is not a datetime; give an aware one, such as datetime.now(UTC)")
+    if value.utcoffset() is None:
+        raise ConfigurationError(f"{what} {value!r} has no timezone; give an aware datetime, such as datetime.now(UTC)")
+    return from_datetime(value)
 
 
 def priority(value: object) -> int:
@@ -130,8 +170,4 @@ def due_time(delay: object, run_at: object) -> tuple[int, int | None]:
         raise ConfigurationError(f"delay={delay!r} and run_at={run_at!r} exclude each other; give one of them")
     if not isinstance(run_at, datetime):
         raise ConfigurationError(f"run_at {run_at!r} is not a datetime; give an aware one, or delay=seconds")
-    if run_at.utcoffset() is None:
-        raise ConfigurationError(
-            f"run_at {run_at!r} has no timezone; give an aware datetime, such as datetime.now(UTC)"
-        )
-    return 0, from_datetime(run_at)
+    return 0, moment("run_at", run_at)

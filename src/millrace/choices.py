@@ -50,7 +50,7 @@ class TaskChoices(TypedDict, total=False):
     lease: Seconds  #: how long a silent worker keeps a job; default 30
     retention: Seconds | None  #: how long a completed or cancelled job is kept; None for ever; default the app's
     run_in: Literal["thread", "loop", "process"] | None  #: default "thread" for `def`, "loop" for `async def`
-    tags: Iterable[str]
+    tags: Iterable[str] | None  #: default none
     unique: Unique | None  #: which of its jobs are the same
 
 

@@ -22,7 +22,16 @@ import msgspec
 from millrace.errors import PayloadError
 from millrace.outcome import printable
 
-__all__ = ["MAX_DEPTH", "MAX_RESULT_BYTES", "Arguments", "encode_plain", "encode_result", "result_reader"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_RESULT_BYTES",
+    "Arguments",
+    "encode_plain",
+    "encode_result",
+    "parameter_names",
+    "resolved",
+    "result_reader",
+]
 
 MAX_DEPTH = 100
 MAX_RESULT_BYTES = 1_048_576
@@ -191,8 +200,36 @@ class Arguments:
             return msgspec.json.Decoder(self._struct, dec_hook=_from_json)
         except TypeError as error:
             raise PayloadError(
-                f"{self.name}{self._signature} has annotations that cannot be checked: {error}"
+                f"{self.name}{self._signature} has annotations that cannot be checked: {error}; "
+                "annotate one of them, use tagged Structs, or leave the annotation out"
             ) from None
+        except Exception as error:  # evaluating the annotations of a class in a class runs the user's code
+            raise PayloadError(
+                f"{self.name}{self._signature} has annotations that cannot be read: {error}; define what they name"
+            ) from error
+
+
+def parameter_names(function: Callable[..., Any], skip: int = 0) -> tuple[str, ...]:
+    """List the parameters that are arguments, without compiling anything.
+
+    >>> parameter_names(lambda a, b=1: a + b)
+    ('a', 'b')
+    """
+    return tuple(inspect.signature(function).parameters)[skip:]
+
+
+def resolved(function: Callable[..., Any]) -> bool:
+    """Tell whether all names in the annotations exist already; running one may fail in any way.
+
+    >>> def early(later: "Later") -> None: ...
+    >>> resolved(early), resolved(resolved)
+    (False, True)
+    """
+    try:
+        get_type_hints(function, include_extras=True)
+    except Exception:  # noqa: BLE001 - evaluating an annotation runs the user's code
+        return False
+    return True
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

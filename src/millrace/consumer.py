@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -73,6 +73,7 @@ class Consumer(Changer):
         """End a claimed job well, and return it as it then is.
 
         Raises:
+            ConfigurationError: It is given no Job.
             LeaseLost: The claim is no longer yours; nothing was written.
             PayloadError: The result has no form in JSON; the job still runs.
 
@@ -82,8 +83,9 @@ class Consumer(Changer):
         >>> app.enqueue_many([ping.job()])[0].state.value, app.complete(app.claim()[0]).state.value
         ('pending', 'completed')
         """
-        retention = self.terms_of(job.row).retention_micros
-        return self._end(job, Outcome.completed(job.row, encode_result(result), retention=retention))
+        row = _claimed(job)
+        retention = self.terms_of(row).retention_micros
+        return self._end(row, Outcome.completed(row, encode_result(result), retention=retention))
 
     def fail(self, job: Job[R], error: str | BaseException, retry_in: float | timedelta | None = None) -> Job[R]:
         """End a claimed job's attempt as failed: it waits for its next try, or is dead where none is left.
@@ -95,6 +97,7 @@ class Consumer(Changer):
                 given as the error does what it says.
 
         Raises:
+            ConfigurationError: It is given no Job.
             LeaseLost: The claim is no longer yours; nothing was written.
 
         >>> from millrace import Millrace
@@ -104,18 +107,22 @@ class Consumer(Changer):
         >>> failed.state.value, failed.error
         ('failed', 'Timeout: no answer')
         """
-        row, terms = job.row, self.terms_of(job.row)
+        row = _claimed(job)
+        terms = self.terms_of(row)
+        if not isinstance(cast("object", error), (str, BaseException)):
+            raise ConfigurationError(f"error {error!r} is neither an exception nor text; give one of them")
         if retry_in is not None:
             wait = checks.duration("retry_in", retry_in)
-            return self._end(job, after_failure(row, error_record(error), terms, retry_in=wait))
+            return self._end(row, after_failure(row, error_record(error), terms, retry_in=wait))
         if isinstance(error, BaseException):
-            return self._end(job, after_error(row, error, terms))
-        return self._end(job, after_failure(row, error_record(error), terms))
+            return self._end(row, after_error(row, error, terms))
+        return self._end(row, after_failure(row, error_record(error), terms))
 
     def release(self, job: Job[R]) -> Job[R]:
         """Give a claimed job back: it is due at once, and the try does not count.
 
         Raises:
+            ConfigurationError: It is given no Job.
             LeaseLost: The claim is no longer yours; nothing was written.
 
         >>> from millrace import Millrace
@@ -125,12 +132,16 @@ class Consumer(Changer):
         >>> released.state.value, released.attempt
         ('pending', 0)
         """
-        return self._end(job, Outcome.released(job.row, retention=self.terms_of(job.row).retention_micros))
+        row = _claimed(job)
+        return self._end(row, Outcome.released(row, retention=self.terms_of(row).retention_micros))
 
     def extend(self, job: Job[R], seconds: float | timedelta) -> Job[R]:
-        """Hold a claimed job for so many seconds from now. Its state tells whether a cancel was asked for.
+        """Hold a claimed job for so many seconds. Its state tells whether a cancel was asked for.
+
+        They count from now, not from the end of the lease, so fewer than are left shorten it.
 
         Raises:
+            ConfigurationError: It is given no Job, or no duration.
             LeaseLost: The claim is no longer yours: stop the work.
 
         >>> from millrace import Millrace
@@ -140,14 +151,13 @@ class Consumer(Changer):
         'running'
         """
         lease = micros(checks.duration("seconds", seconds, positive=True))
-        row = job.row
+        row = _claimed(job)
         beat = Beat(row.ref, row.id, row.claim, lease=lease)
         if row.worker is None or self.store.extend(row.worker, [beat])[0] is None:
             raise self._lost(row)
         return self._now(row)
 
-    def _end(self, job: Job[R], outcome: Outcome) -> Job[R]:
-        row = job.row
+    def _end(self, row: JobRow, outcome: Outcome) -> Job[Any]:
         if row.worker is None or self.store.step(row.worker, (outcome,), ()).lost:
             raise self._lost(row)
         return self._now(msgspec.structs.replace(row, state=outcome.state, result=outcome.result, lease=None))
@@ -170,10 +180,14 @@ class Consumer(Changer):
         )
 
 
+def _claimed(job: object) -> JobRow:
+    if isinstance(job, Job):
+        return cast("Job[Any]", job).row
+    raise ConfigurationError(f"{job!r} is not a Job; give the Job that app.claim returned")
+
+
 def _names(what: str, given: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(given, str):
-        raise ConfigurationError(f"{what} is a list of names, not the text {given!r}; give [{given!r}]")
-    names = tuple(checks.name(f"a name in {what}", getattr(each, "name", each)) for each in given)
+    names = tuple(checks.name(f"a name in {what}", getattr(each, "name", each)) for each in checks.items(what, given))
     if not names:
         raise ConfigurationError(f"{what}=[] would claim nothing; name some, or leave it out for all")
     return names

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from millrace import checks
 from millrace.bridge import Bridge
-from millrace.errors import ConfigurationError, JobNotFound
+from millrace.errors import ConfigurationError, JobNotFound, StoreUnavailable
 from millrace.ids import as_id, new_worker_id
 from millrace.job import JobRow
 from millrace.options import DEFAULT_DEAD_RETENTION, DEFAULT_RETENTION, Terms, read_options
@@ -55,7 +55,7 @@ class Core:
         max_payload: int = DEFAULT_MAX_PAYLOAD,
     ) -> None:
         self.imports = _module_names(imports)
-        self.eager = bool(eager)
+        self.eager = checks.flag("eager", eager)
         self.code_release = None if release is None else checks.count("release", release, least=0)
         self.retention = checks.optional_duration("retention", retention)
         self.dead_retention = checks.optional_duration("dead_retention", dead_retention)
@@ -115,6 +115,10 @@ class Core:
         self.waiter.close()
         self.bridge.close()
         self.store.close()
+        # What is asked of the app from now on is told how to open it, not how to make the store that it had.
+        self.store = cast("Store", _Shut(self.store.url))
+        self.bridge = Bridge(self.store)
+        self.bridge.close()
 
     def terms_of(self, row: JobRow) -> Terms:
         """Return what holds for a job: its own options over its task's, or over the app's for a task not known here."""
@@ -145,6 +149,24 @@ class Core:
         )
 
 
+class _Shut:
+    """What stands where the store of a closed app stood: each verb says how to open the app again."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def insert_on(self, *_: object) -> Any:
+        raise self._refusal()
+
+    finish_on = insert_on  # both stand here because a capability is looked for without calling `__getattr__`
+
+    def __getattr__(self, verb: str) -> Any:
+        raise AttributeError(verb) if verb.startswith("__") else self._refusal()
+
+    def _refusal(self) -> StoreUnavailable:
+        return StoreUnavailable(f"the app of {self.url} is closed; open it again with app.open()")
+
+
 def _opened(url_or_store: str | Store) -> Store:
     if not isinstance(url_or_store, str):
         given: Any = cast("object", url_or_store)
@@ -157,9 +179,4 @@ def _opened(url_or_store: str | Store) -> Store:
 
 
 def _module_names(imports: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(imports, str):
-        raise ConfigurationError(f"imports must be a list of module names, not {imports!r}; give ({imports!r},)")
-    names = tuple(imports)
-    for each in names:
-        checks.name("a module in imports", each)
-    return names
+    return tuple(checks.name("a module in imports", each) for each in checks.items("imports", imports, "module names"))

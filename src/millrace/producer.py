@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from millrace import checks
 from millrace.choices import template, unique_rule
 from millrace.codec import encode_plain
 from millrace.errors import ConfigurationError, DuplicateJob, NotSupported
@@ -81,6 +82,7 @@ class Producer:
 
         Raises:
             NotSupported: The store cannot, or the connection is not one of its database.
+            ConfigurationError: The connection is closed, or another thread's.
         """
         store: object = self._app.store
         if not isinstance(store, CallerTransactions):
@@ -88,7 +90,16 @@ class Producer:
                 f"{self._app.store.url} cannot write in a caller's transaction; use an SQLite store in the same file "
                 "as your data, or enqueue after your commit"
             )
-        return self._all_stored(rows, store.insert_on(connection, rows))
+        try:
+            answer = store.insert_on(connection, rows)
+        except Exception as error:
+            # Drivers name their errors on the connection, so that no driver need be imported to know a misused one.
+            if isinstance(error, getattr(connection, "ProgrammingError", ())):
+                raise ConfigurationError(
+                    f"connection {connection!r} cannot be used here: {error}; give one that is open and of this thread"
+                ) from error
+            raise
+        return self._all_stored(rows, answer)
 
     async def aput_new(self, job: NewJob, connection: object = None) -> Job[Any]:
         """Store one new job from async code; see `put_new`."""
@@ -160,7 +171,7 @@ class Producer:
     def _rows_of(self, jobs: Iterable[NewJob], connection: object) -> tuple[list[NewRow], object]:
         """Check all jobs before the first is stored, and find the connection that they agree on."""
         rows: list[NewRow] = []
-        for job in jobs:
+        for job in checks.items("jobs", jobs, "NewJobs"):
             rows.append(self.row_of(_checked(job)))
             if connection is None and rows[-1].unique_key is not None and self._rejects(job):
                 raise NotSupported(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, Unpack
 import msgspec
 
 from millrace.choices import JobChoices, read_choices, template, unique_rule
+from millrace.codec import parameter_names
 from millrace.context import CURRENT, JobContext
 from millrace.ids import new_id
 from millrace.job import Job
@@ -52,6 +53,8 @@ class Task(Generic[P, R]):
         self._given: Mapping[str, Any] = given or {}
         self._choices = read_choices("using", self._given)
         self._unique = unique_rule(spec, self._choices)
+        if self._unique is not None:
+            self._unique.check(spec.name, parameter_names(spec.function, int(spec.takes_context)))
         self._rejects = self._unique is not None and self._unique.rejects
         self._row = row = template(spec.name, spec, self._choices)
         self._tail = (
@@ -74,7 +77,7 @@ class Task(Generic[P, R]):
         """The plain function."""
         return self.spec.function
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself, here and now, with no queue.
 
         A first `JobContext` may be given; else it is the running job's, or outside a job one that only logs.
@@ -97,7 +100,7 @@ class Task(Generic[P, R]):
 
         return detached_context(self.spec)
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Store a job that calls the function with these arguments, and return it as it was stored.
 
         In async code use `aenqueue`: this one waits for the store, and warns once where that blocks an event loop.
@@ -118,7 +121,7 @@ class Task(Generic[P, R]):
         job = self._producer.put(row) if connection is None else self._producer.put_on(connection, [row])[0]
         return refused_if_taken(job) if self._rejects else job
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+    async def aenqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Store a job from async code, in one transaction with those that other tasks store at the same time.
 
         Raises as `enqueue` does. Cancelled before the write it stores nothing; after, the job is there.
@@ -148,7 +151,7 @@ class Task(Generic[P, R]):
     def _encoded(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
         return self.spec.arguments.encode(args, kwargs, self._producer.max_payload)
 
-    def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
+    def job(self, /, *args: P.args, **kwargs: P.kwargs) -> NewJob:
         """Make the job without storing it, for `app.enqueue_many`. Arguments are checked here.
 
         Raises:
@@ -168,10 +171,12 @@ class Task(Generic[P, R]):
     def using(self, **options: Unpack[JobChoices]) -> Self:
         """Return the same task with other options for its jobs; see `JobChoices` for what there is.
 
-        What was chosen before stays unless it is chosen again. A `delay` counts from each enqueue.
+        What was chosen before stays unless it is chosen again; of what excludes each other the last choice wins, so
+        `using(run_at=…)` takes the place of an earlier `delay`, and `unique_key` that of `unique`. A `delay` counts
+        from each enqueue.
 
         Raises:
-            ConfigurationError: An option is unknown or out of range, or `delay` and `run_at` are both given.
+            ConfigurationError: An option is unknown or out of range, or `delay` and `run_at` are both given at once.
             NotSupported: The option belongs to a later version.
 
         >>> from millrace import Millrace
@@ -208,7 +213,7 @@ class AsyncTask(Task[P, R]):
     """
 
     def __call__(  # type: ignore[override]  # an async function is a task with result R, and called it gives an awaitable
-        self, *args: P.args, **kwargs: P.kwargs
+        self, /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, R]:
         """Call the function itself, here and now, with no queue; await what it gives."""
         result: Coroutine[Any, Any, R] = self._called(args, kwargs)

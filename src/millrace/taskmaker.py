@@ -15,8 +15,9 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overloa
 
 from millrace import checks
 from millrace.choices import TASK_OPTIONS, checked_unique, refuse_strangers
+from millrace.codec import resolved
 from millrace.context import JobContext
-from millrace.errors import ConfigurationError
+from millrace.errors import ConfigurationError, PayloadError
 from millrace.options import DEFAULT_LEASE, Terms
 from millrace.producer import Producer
 from millrace.registry import Registry, RunIn, TaskSpec
@@ -92,11 +93,13 @@ def make_task(
         priority=checks.priority(options.get("priority", 0)),
         max_attempts=checks.count("max_attempts", options.get("max_attempts", 5)),
         max_crashes=checks.count("max_crashes", options.get("max_crashes", 3)),
-        tags=checks.tag_names(options.get("tags", ())),
+        tags=() if options.get("tags") is None else checks.tag_names(options["tags"]),
         unique=checked_unique(options.get("unique")),
     )
+    task: Task[..., Any] = (AsyncTask if inspect.iscoroutinefunction(plain) else Task)(producer, spec)
+    _check_annotations(spec)
     registry.add(spec)
-    return (AsyncTask if inspect.iscoroutinefunction(plain) else Task)(producer, spec)
+    return task
 
 
 def default_name(function: Callable[..., Any]) -> str:
@@ -114,6 +117,17 @@ def default_name(function: Callable[..., Any]) -> str:
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
         module = spec.name if spec is not None else Path(file).stem if file else module
     return checks.name("task name", f"{module}.{function.__qualname__}")
+
+
+def _check_annotations(spec: TaskSpec) -> None:
+    """Refuse at its line what no job could ever pass; annotations of names that come later wait for the first job."""
+    if not resolved(spec.function):
+        return
+    try:
+        spec.arguments  # noqa: B018 - compiled here, and kept
+    except PayloadError as error:
+        if error.__cause__ is None:  # else a class in an annotation has fields of types that come later
+            raise ConfigurationError(str(error)) from None
 
 
 def _checked(function: object) -> Callable[..., Any]:

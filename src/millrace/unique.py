@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from millrace import checks
@@ -49,9 +49,8 @@ class Unique:
         until: Literal["finished"] = "finished",
         on_conflict: Literal["return", "reject"] = "return",
     ) -> None:
-        if isinstance(by, str):
-            raise ConfigurationError(f"Unique(by={by!r}) must list names; give by=({by!r},)")
-        self.by = None if by is None else tuple(checks.name("a name in Unique(by=)", each) for each in by)
+        names = () if by is None else checks.items("Unique(by=)", by, "parameter names")
+        self.by = None if by is None else tuple(checks.name("a name in Unique(by=)", each) for each in names)
         _check(until, on_conflict)
         self.on_conflict = on_conflict
 
@@ -60,6 +59,18 @@ class Unique:
         """Whether a second job is an error."""
         return self.on_conflict == "reject"
 
+    def check(self, task: str, names: Sequence[str]) -> None:
+        """Check that `by` lists parameters of a task that takes `names`.
+
+        Raises:
+            ConfigurationError: It names what is no parameter of the task.
+        """
+        for name in self.by or ():
+            if name not in names:
+                raise ConfigurationError(
+                    f"Unique(by=…) names {name!r}, but {task} takes {', '.join(names) or 'no arguments'}"
+                )
+
     def key(self, task: str, arguments: Arguments, data: bytes) -> str:
         """Make the key of a job from its stored arguments.
 
@@ -67,11 +78,7 @@ class Unique:
             ConfigurationError: `by` names what is no parameter of the task.
         """
         names = arguments.names
-        for name in self.by or ():
-            if name not in names:
-                raise ConfigurationError(
-                    f"Unique(by=…) names {name!r}, but {task} takes {', '.join(names) or 'no arguments'}"
-                )
+        self.check(task, names)
         import hashlib  # it loads the system's OpenSSL: 4 ms that only those pay who use a rule
 
         told = arguments.canonical(data, names if self.by is None else self.by)

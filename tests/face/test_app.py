@@ -61,7 +61,7 @@ def test_apps_of_one_memory_name_share_their_jobs_and_others_do_not() -> None:
         ((), {"dead_retention": "1"}, "dead_retention '1' is not a duration"),
         ((), {"max_payload": 0}, "max_payload 0"),
         ((), {"release": -1}, "release -1"),
-        ((), {"imports": "tasks"}, r"imports must be a list of module names.*\('tasks',\)"),
+        ((), {"imports": "tasks"}, r"imports is a list of module names.*give \['tasks'\]"),
     ],
 )
 def test_a_setting_that_is_not_acceptable_is_refused(

@@ -111,7 +111,7 @@ def test_a_task_without_options_has_the_defaults_of_the_contract_and_the_apps_re
         ({"retry": 5}, "retry=5 is no policy"),
         ({"run_in": "cloud"}, "run_in='cloud' is no runner; give 'thread', 'loop' or 'process'"),
         ({"run_in": "loop"}, "is no async function and would block the loop"),
-        ({"tags": "one"}, r"tags must be a list of names.*\('one',\)"),
+        ({"tags": "one"}, r"tags is a list of names.*give \['one'\]"),
         ({"colour": "red"}, "task\\(\\) has no option 'colour'; It knows|has no option 'colour'; .*max_attempts"),
         ({"qeue": "mail"}, "has no option 'qeue'; did you mean 'queue'\\?"),
     ],

@@ -97,7 +97,7 @@ def test_using_may_bring_another_rule_or_a_plain_key(app: Millrace) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"by": "user"}, ConfigurationError, r"by=\('user',\)"),
+        ({"by": "user"}, ConfigurationError, r"give \['user'\]"),
         ({"by": [3]}, ConfigurationError, "must be text"),
         ({"until": "later"}, ConfigurationError, "until='later'"),
         ({"until": "started"}, NotSupported, "not in this version"),
@@ -113,11 +113,12 @@ def test_a_rule_that_is_not_acceptable_is_refused(
         Unique(**arguments)
 
 
-def test_a_rule_that_does_not_fit_its_task_is_refused_at_enqueue(app: Millrace) -> None:
-    task = app.task(unique=Unique(by=["users"]))(greet)
-
+def test_a_rule_that_does_not_fit_its_task_is_refused(app: Millrace) -> None:
     with pytest.raises(ConfigurationError, match=r"names 'users', but .*greet takes user, text, day"):
-        task.enqueue(1)
+        app.task(unique=Unique(by=["users"]))(greet)
+    app.task(name="greet")(greet)
+    with pytest.raises(ConfigurationError, match=r"names 'users', but greet takes user, text, day"):
+        app.enqueue(NewJob("greet", {"user": 1}, unique=Unique(by=["users"])))
     with pytest.raises(ConfigurationError, match="which this app does not know; give unique_key"):
         app.enqueue(NewJob("elsewhere", unique=Unique()))
     anything: Any = app.task

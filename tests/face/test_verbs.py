@@ -172,7 +172,7 @@ def test_new_arguments_of_a_retry_are_checked(app: Millrace) -> None:
 
 @pytest.mark.parametrize(
     ("run_at", "message"),
-    [(datetime(2100, 1, 1), "no timezone"), (None, "names no time"), (5, "is not a datetime")],  # noqa: DTZ001
+    [(datetime(2100, 1, 1), "no timezone"), (None, "is not a datetime"), (5, "is not a datetime")],  # noqa: DTZ001
 )
 def test_a_time_that_is_none_is_refused(app: Millrace, run_at: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):

@@ -81,7 +81,7 @@ def test_the_pace_falls_while_nothing_ends() -> None:
     pace = Pace(0.0)
     pace.mark(1000, 0.1)
 
-    assert pace.ahead(1000, 0.1) == 500
+    assert pace.ahead(1000, 0.2) == 500
     assert pace.ahead(1000, 10.0) == 10
     assert pace.ahead(1000, 1000.0) == 0
 

@@ -255,7 +255,7 @@ class Steps:
     # -- a job that must run alone
 
     def _set_alone(self, row: JobRow, others: Sequence[JobRow]) -> None:
-        LOGGER.warning(
+        LOGGER.info(
             "%s has lost %d leases of at most %d and runs alone, once the jobs under way have ended",
             row.task, row.crashes, row.max_crashes, extra=fields(row),
         )  # fmt: skip

@@ -28,11 +28,16 @@ def main() -> int:
     """Run what was asked for; 1 where a scenario could not be measured."""
     arguments = parser().parse_args()
     settings = Settings(rounds=arguments.rounds, quick=arguments.quick)
-    venvs.home().mkdir(parents=True, exist_ok=True)
+    with venvs.alone():
+        return run(arguments.scenarios or SCENARIOS, settings)
+
+
+def run(names: Sequence[str], settings: Settings) -> int:
+    """Measure the scenarios one after another."""
     machine = describe(venvs.home())
     print(", ".join(f"{key} {value}" for key, value in machine.items()))
     failures = 0
-    for name in arguments.scenarios or SCENARIOS:
+    for name in names:
         print(f"{name} …", file=sys.stderr, flush=True)
         try:
             measure(name, settings, machine)

@@ -6,11 +6,17 @@ peer with an environment of its own, made anew when the line changes.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 PINS = Path(__file__).with_name("peers.txt")
 
@@ -20,6 +26,19 @@ def home() -> Path:
     named = os.environ.get("MILLRACE_BENCH_HOME")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(named).absolute() if named else cache / "millrace-bench"
+
+
+@contextmanager
+def alone() -> Generator[None, None, None]:
+    """Wait until no other run uses the home, and keep it for this one: two at once spoil files and figures alike."""
+    home().mkdir(parents=True, exist_ok=True)
+    with (home() / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another run uses {home()}; waiting for its end", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def pins() -> dict[str, str]:

@@ -149,14 +149,21 @@ class Listener:
         """Look until the commit whose frames were written can be seen."""
         until = time.monotonic() + BURST
         gap = _FIRST_GAP
-        while not self._look():
-            if self._stopping.is_set() or time.monotonic() > until:
-                return False
-            time.sleep(gap)
+        # A change seen here may be an older commit, not the one whose frames were just written: so look on after it.
+        while not self._stopping.is_set() and time.monotonic() < until:
+            if self._look():
+                self._proven = True
+                self._on_change()
+                self._let_write()
+            if gap < 0.001:  # poll() knows no shorter time
+                time.sleep(gap)
+                heard = events.drain()
+            else:
+                heard = events.wait(gap)
             gap = min(gap * _GROWTH, POLL)
-            events.drain()  # those up to here belong to what the next look will see
-        self._proven = True
-        return True
+            if heard:
+                until, gap = time.monotonic() + BURST, _FIRST_GAP
+        return False
 
     def _let_write(self) -> None:
         """Keep out of the way of a process that commits all the time itself: it needs no hints to look."""

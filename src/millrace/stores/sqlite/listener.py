@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Listener"]
 
+_SHORTEST_POLL = 0.001  # seconds: poll() knows no shorter time
+
 POLL = 0.008  #: seconds between looks without inotify: p50 4.5 ms, 2 % of a core
 REST = 1.0  #: seconds between looks that only make sure, give or take a fifth
 BURST = 0.3  #: seconds of looks after an event; a disk's flush may take so long
@@ -155,7 +157,7 @@ class Listener:
                 self._proven = True
                 self._on_change()
                 self._let_write()
-            if gap < 0.001:  # poll() knows no shorter time
+            if gap < _SHORTEST_POLL:
                 time.sleep(gap)
                 heard = events.drain()
             else:

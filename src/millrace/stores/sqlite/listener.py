@@ -130,16 +130,22 @@ class Listener:
             _log.debug("a look for commits of other processes failed; the next is in %s s", REST, exc_info=True)
             self._stopping.wait(REST)
             changed = True
-        if changed and not self._stopping.is_set():
+        if changed:
+            self._tell()
+
+    def _tell(self) -> None:
+        if not self._stopping.is_set():
             self._on_change()
             self._let_write()
 
     def _heard(self, events: FileEvents) -> bool:
+        """Wait for an event or the next look; True where a commit was seen that nobody was told of yet."""
         if not events.watching:
             events.find()
         trusted = self._proven and events.watching
         if events.wait(REST * random.uniform(0.8, 1.2) if trusted else POLL):
-            return self._burst(events)
+            self._burst(events)
+            return False
         if not self._look():
             events.find()  # should the name mean another file by now
             return False
@@ -147,16 +153,15 @@ class Listener:
             self._proven = False  # a commit, and no event of it
         return True
 
-    def _burst(self, events: FileEvents) -> bool:
-        """Look until the commit whose frames were written can be seen."""
+    def _burst(self, events: FileEvents) -> None:
+        """Look, for a while after the last event, for commits whose frames were written, and tell of each."""
         until = time.monotonic() + BURST
         gap = _FIRST_GAP
         # A change seen here may be an older commit, not the one whose frames were just written: so look on after it.
         while not self._stopping.is_set() and time.monotonic() < until:
             if self._look():
                 self._proven = True
-                self._on_change()
-                self._let_write()
+                self._tell()
             if gap < _SHORTEST_POLL:
                 time.sleep(gap)
                 heard = events.drain()
@@ -165,7 +170,6 @@ class Listener:
             gap = min(gap * _GROWTH, POLL)
             if heard:
                 until, gap = time.monotonic() + BURST, _FIRST_GAP
-        return False
 
     def _let_write(self) -> None:
         """Keep out of the way of a process that commits all the time itself: it needs no hints to look."""

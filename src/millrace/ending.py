@@ -21,7 +21,7 @@ def result_of(job: Job[Any], registry: Registry) -> Any:
     """
     row = job.row
     if row.state is not JobState.COMPLETED:
-        why = row.error or (str(row.reason) if row.reason else "no error is recorded")
+        why = job.error or (str(row.reason) if row.reason else "no error is recorded")
         raise JobFailed(
             f"job {job.id} ({row.task}) is {row.state}: {why}; app.attempts(id) tells all, app.retry(id) tries again",
             job,

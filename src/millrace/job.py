@@ -236,8 +236,20 @@ class Job(Generic[R_co]):
 
     @property
     def error(self) -> str | None:
-        """The last attempt that ended badly, as "Class: message"; None once completed."""
-        return self._row.error
+        """The last attempt that ended badly, as "Class: message"; None once completed.
+
+        A lost worker cannot write what went wrong with it; its loss is told from what the job's row says of it.
+
+        >>> Job(JobRow(ref=1, id=bytes(16), task="t", queue="q", args=b"{}", reason=Reason.CRASHED, crashes=3)).error
+        'LeaseLost: its worker was lost while it ran, as 3 of at most 3 times (max_crashes)'
+        """
+        row = self._row
+        if row.reason is Reason.CRASHED or row.reason is Reason.LEASE_LOST:
+            return (
+                f"LeaseLost: its worker was lost while it ran, as {row.crashes} of at most {row.max_crashes} times "
+                "(max_crashes)"
+            )
+        return row.error
 
     @property
     def reason(self) -> Reason | None:

@@ -201,6 +201,19 @@ def test_the_result_of_a_job_that_died_is_an_error_with_the_jobs_own(app: Millra
     assert caught.value.job.reason == "exhausted"
 
 
+def test_a_job_that_died_with_its_workers_says_so(app: Millrace) -> None:
+    job = app.task(name="ping", max_crashes=2)(lambda: None).enqueue()
+    for crashes in (1, 2):
+        app.claim(lease=1e-6)
+        until(lambda: not app.claim(tasks=["another"]) and app.get(job).state != "running")
+        assert app.get(job).error == (
+            f"LeaseLost: its worker was lost while it ran, as {crashes} of at most 2 times (max_crashes)"
+        )
+
+    with pytest.raises(JobFailed, match="is dead: LeaseLost: its worker was lost while it ran, as 2 of at most 2"):
+        app.result(job)
+
+
 def test_the_result_of_a_cancelled_job_is_an_error_that_says_so(app: Millrace) -> None:
     job = app.cancel(app.task(name="ping")(lambda: None).enqueue())
 

@@ -101,6 +101,7 @@ class Database:
         now: int | None = None,
         urgent: bool = False,
         spare: bool = False,
+        alone: bool = False,
     ) -> T:
         """Run `body(connection, now)` in one write transaction and return what it returns.
 
@@ -109,6 +110,8 @@ class Database:
             now: The time it is given; None is the clock's, read within the transaction.
             urgent: Go before all others of this process that wait.
             spare: Where the disk is full, give up the reserve for this write and run the body again.
+            alone: The body runs one statement at most, which is then a transaction by itself: without BEGIN and COMMIT
+                a single insert is a tenth faster.
 
         Raises:
             StoreUnavailable: The file is locked past the deadline, read-only, full, damaged, or the database is closed.
@@ -124,9 +127,11 @@ class Database:
             if not gate.try_take():
                 hold.wait_for_gate(gate, until)
             try:
-                writer.execute("BEGIN IMMEDIATE")
+                if not alone:
+                    writer.execute("BEGIN IMMEDIATE")
                 answer = body(writer, self.now() if now is None else now)
-                writer.execute("COMMIT")
+                if not alone:
+                    writer.execute("COMMIT")
             except BaseException as error:  # noqa: BLE001 - raised again there, or done once more
                 answer = self._rescued(error, writer, body, now, spare=spare)
             finally:
@@ -344,6 +349,13 @@ class Database:
 
 
 def _roll_back(connection: Connection) -> None:
-    if connection.in_transaction:  # a full disk, for one, has already rolled back
-        with contextlib.suppress(Exception):
+    if not connection.in_transaction:  # a full disk, for one, has already rolled back
+        return
+    try:
+        connection.execute("ROLLBACK")
+    except Exception:  # noqa: BLE001, S110 - what went wrong before this is raised; a dead connection says so next time
+        pass
+    except BaseException:  # Ctrl-C may come right before the call; left open, the transaction would fail the next write
+        if connection.in_transaction:
             connection.execute("ROLLBACK")
+        raise

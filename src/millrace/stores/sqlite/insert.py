@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from millrace.messages import Existing, InsertAnswer, NewRow
+from millrace.stores.sqlite.connection import Connection
 from millrace.stores.sqlite.rows import PENDING, SCHEDULED, encode_tags, key_holders, rows_by_id
 from millrace.stores.sqlite.session import Session
-from millrace.stores.sqlite.sql import portions
+from millrace.stores.sqlite.sql import Texts, portions
 
-__all__ = ["MAX_INLINE", "insert_rows"]
+__all__ = ["MAX_INLINE", "insert_plain", "insert_rows", "is_plain"]
 
 MAX_INLINE = 1024  #: bytes of arguments kept in the job's row; longer ones would be copied with each later change
 
@@ -30,6 +31,16 @@ TAGS = """INSERT OR IGNORE INTO {p}tags(tag,job) SELECT column2, jobs.id
 THERE = "SELECT id, uid, unique_key FROM {p}jobs WHERE uid IN ({ids})"  # SEARCH jobs USING INDEX jobs_uid
 
 
+def is_plain(row: NewRow) -> bool:
+    """Tell whether a job is one row of `jobs` and nothing beside it."""
+    return not row.tags and len(row.args) <= MAX_INLINE
+
+
+def insert_plain(connection: Connection, texts: Texts, lane: int, row: NewRow, now: int) -> bool:
+    """Insert one plain job by one statement; False where its id or its key was there already."""
+    return connection.execute(texts.sized(INSERT, 1, _COLUMNS), _values(row, lane, row.args, None, now)) == 1
+
+
 def insert_rows(session: Session, lanes: Mapping[tuple[str, str], int], rows: Sequence[NewRow]) -> InsertAnswer:
     """Insert jobs within the transaction that is open; `lanes` holds the lane of each."""
     now = session.now
@@ -38,7 +49,6 @@ def insert_rows(session: Session, lanes: Mapping[tuple[str, str], int], rows: Se
     for start, size in portions(len(rows)):
         flat: list[Any] = []
         for row in rows[start : start + size]:
-            due = now + row.delay if row.due is None else row.due
             args: bytes | None = row.args
             tags = None
             if row.tags:
@@ -47,10 +57,7 @@ def insert_rows(session: Session, lanes: Mapping[tuple[str, str], int], rows: Se
             if len(row.args) > MAX_INLINE:
                 args = None
                 beside = True
-            flat += (
-                row.id, lanes[row.queue, row.task], PENDING if due <= now else SCHEDULED, row.priority, due, now,
-                row.max_attempts, row.max_crashes, row.unique_key, tags, row.options, args,
-            )  # fmt: skip
+            flat += _values(row, lanes[row.queue, row.task], args, tags, now)
         inserted += session.insert(INSERT, size, _COLUMNS, flat)
     if inserted == len(rows):
         if beside:
@@ -61,6 +68,15 @@ def insert_rows(session: Session, lanes: Mapping[tuple[str, str], int], rows: Se
         _insert_beside(session, [row for index, row in enumerate(rows) if index not in existing])
     jobs = rows_by_id(session, list({id for id, _ in existing.values()}))
     return InsertAnswer(now, {index: Existing(jobs[id], by_key) for index, (id, by_key) in existing.items()})
+
+
+def _values(row: NewRow, lane: int, args: bytes | None, tags: str | None, now: int) -> tuple[Any, ...]:
+    """Lay out one row of `INSERT`."""
+    due = now + row.delay if row.due is None else row.due
+    return (
+        row.id, lane, PENDING if due <= now else SCHEDULED, row.priority, due, now,
+        row.max_attempts, row.max_crashes, row.unique_key, tags, row.options, args,
+    )  # fmt: skip
 
 
 def _insert_beside(session: Session, rows: Sequence[NewRow]) -> None:

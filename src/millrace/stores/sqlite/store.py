@@ -17,7 +17,7 @@ from millrace.stores.sqlite.claim import Claims, any_due, next_due, promote
 from millrace.stores.sqlite.connection import Connection, Driver
 from millrace.stores.sqlite.desk import Desk
 from millrace.stores.sqlite.finish import NOTHING_ODD, Contested, Ending, finish
-from millrace.stores.sqlite.insert import insert_rows
+from millrace.stores.sqlite.insert import insert_plain, insert_rows, is_plain
 from millrace.stores.sqlite.lanes import Lanes, Pair
 from millrace.stores.sqlite.session import Session
 from millrace.stores.sqlite.settings import Network, Synchronous
@@ -79,12 +79,27 @@ class SQLiteStore(Desk):
         """Insert jobs in order, all of them or, on an error, none."""
         if not rows:
             return InsertAnswer(self._nothing_to_do())
+        if len(rows) == 1 and is_plain(rows[0]):
+            at = self._insert_plain(rows[0], now)
+            if at is not None:
+                self._database.changed()
+                return InsertAnswer(at)
         made: dict[Pair, int] = {}
         answer, connection = self._write(lambda session: self._insert(session, rows, made), now=now)
         if made:
             self._lanes.learn(connection, made)  # not before the commit
         self._database.changed()
         return answer
+
+    def _insert_plain(self, row: NewRow, now: int | None) -> int | None:
+        """Insert one plain job by a statement that is its own transaction; None where more must be written or read."""
+        lanes, texts = self._lanes, self._texts
+
+        def insert(connection: Connection, at: int) -> int | None:
+            lane = lanes.committed(connection).get((row.queue, row.task))
+            return at if lane is not None and insert_plain(connection, texts, lane, row, at) else None
+
+        return self._database.write(insert, now=now, alone=True)
 
     def _insert(
         self, session: Session, rows: Sequence[NewRow], made: dict[Pair, int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,31 @@ def test_a_read_that_fails_within_its_transaction_leaves_none_open(database: Dat
         database.read(body)
 
     assert database.read(lambda connection: connection.in_transaction) is False
+
+
+def test_ctrl_c_right_before_a_rollback_leaves_no_transaction_open(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind: Any = database.write(lambda connection, _: type(connection))  # of either driver
+    execute = kind.execute
+    pressed: list[str] = []
+
+    def interrupted(self: Connection, sql: str, args: Sequence[Any] = ()) -> Any:
+        if sql == "ROLLBACK" and not pressed:
+            pressed.append(sql)
+            raise KeyboardInterrupt
+        return execute(self, sql, args)
+
+    def fail(connection: Connection, now: int) -> None:
+        add_lock(connection, "a", now)
+        raise LookupError
+
+    monkeypatch.setattr(kind, "execute", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        database.write(fail)
+
+    assert pressed == ["ROLLBACK"]
+    assert database.write(lambda connection, _: count_locks(connection)) == 0
 
 
 def test_a_read_does_not_wait_for_a_writer(database: Database) -> None:

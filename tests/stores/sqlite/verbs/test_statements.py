@@ -121,13 +121,28 @@ def test_a_queue_that_runs_all_it_may_costs_the_idle_no_lock(
     assert cost(statements, bench.claim) == 2  # the look, and what runs
 
 
-def test_a_single_insert_is_one_statement_once_its_lane_is_known(
+def test_a_single_insert_is_one_statement_and_no_other_once_its_lane_is_known(
     bench: Bench, store: SQLiteStore, statements: list[str]
 ) -> None:
     bench.add()
     row = bench.row()
 
-    assert cost(statements, lambda: store.insert([row])) == 3
+    assert cost(statements, lambda: store.insert([row])) == 1  # a transaction by itself
+    assert [found.id for found in store.get([row.id]) if found] == [row.id]
+    assert cost(statements, lambda: store.insert([bench.row(tags=("red",))])) == 4  # BEGIN, job, tag, COMMIT
+
+
+def test_a_single_insert_that_meets_its_own_id_or_key_reads_what_is_there(
+    bench: Bench, store: SQLiteStore, statements: list[str]
+) -> None:
+    first = bench.row(unique_key="one")
+    store.insert([first])
+    second = bench.row(unique_key="one")
+
+    assert cost(statements, lambda: store.insert([second])) > 1
+    answer = store.insert([second])
+    assert {index: existing.row.id for index, existing in answer.existing.items()} == {0: first.id}
+    assert store.get([second.id]) == [None]
 
 
 def test_after_a_while_no_statement_is_new_whatever_the_numbers(bench: Bench, statements: list[str]) -> None:

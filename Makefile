@@ -27,6 +27,7 @@ format: setup ## Mend what the linter can mend by itself, and format
 	$(BIN)/ruff format .
 
 test: setup ## The whole test suite, without the soak
+	@sh tests/servers/prepare.sh
 	$(BIN)/python -m pytest
 
 soak: setup ## Twenty minutes of steady load with workers killed on the way

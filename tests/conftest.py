@@ -9,6 +9,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.leaks import Held, leaks_since
+from tests.servers.databases import told
+from tests.servers.fixtures import bouncer, cluster, each_database, main_database, park, postgres
+
+__all__ = ["bouncer", "cluster", "each_database", "main_database", "park", "postgres"]
 
 # Time is measured in bench/, never asserted in a test: a loaded machine must not turn the suite red.
 settings.register_profile("millrace", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
@@ -20,6 +24,11 @@ FAILED = pytest.StashKey[bool]()
 def pytest_sessionstart() -> None:
     """Start the helper that multiprocessing keeps until the process ends, so that no test is blamed for its pipe."""
     resource_tracker.ensure_running()
+
+
+def pytest_report_header() -> str:
+    """Say what the tests run on, since that differs from machine to machine."""
+    return told()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,176 @@
+"""One connection that is kept: opened when first needed, opened again when lost, each call under its deadline.
+
+Owns backoff, the repetition of what may be repeated, and the translation of errors. Who may use it when is `lines`'.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg
+
+from millrace.errors import MillraceError, StoreUnavailable
+from millrace.stores.postgres.connection import Connection, connect
+from millrace.stores.postgres.settings import Settings
+from millrace.stores.postgres.trouble import (
+    explained,
+    is_read_only,
+    may_be_repeated,
+    no_longer_prepared,
+    unreachable,
+)
+from millrace.stores.postgres.watchdog import Watchdog
+
+__all__ = ["Line"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("millrace.postgres")
+
+_FIRST, _LONGEST = 0.05, 5.0  # seconds between two tries to connect, before jitter
+_TRIES = 5  # of what the server itself rolls back
+
+#: The body of a call: given the connection, and whether an earlier run of it may have been committed.
+Body = Callable[[Connection, bool], T]
+
+
+class Line:
+    """A connection to one server, for one use at a time: the caller sees to that.
+
+    Args:
+        settings: Where to, and how long.
+        watchdog: Keeps the deadlines.
+        name: What the server's own views show.
+        deadline: Seconds for a call that names none.
+        on_open: Called with each new connection, before anything else is run on it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        watchdog: Watchdog,
+        name: str,
+        deadline: float,
+        on_open: Callable[[Connection], None],
+    ) -> None:
+        self._settings, self._watchdog, self._name, self._deadline = settings, watchdog, name, deadline
+        self._on_open = on_open
+        self._connection: Connection | None = None
+        self._was_open = False
+        self._next_try, self._delay = 0.0, _FIRST
+        self._why: MillraceError | None = None  # it could not be opened last time
+
+    def run(self, body: Body[T], *, within: float | None = None, repeatable: bool, patient: bool) -> T:
+        """Run `body(connection, again)` and return what it returns.
+
+        Args:
+            body: Only statements; it must not call the store.
+            within: Seconds for all of it; None is the line's deadline.
+            repeatable: It may be run again though the first run may have been committed; `again` tells it so.
+            patient: Wait, within the deadline, for a server that has been there before; else raise at once.
+
+        Raises:
+            StoreUnavailable: The server cannot be reached, was lost, or took too long.
+            SchemaMismatch, ConfigurationError: As `trouble` says.
+        """
+        seconds = self._deadline if within is None else within
+        until = time.monotonic() + seconds
+        again, tries = False, 0
+        while True:
+            connection = self._opened(until, patient=patient)
+            connection.until = until
+            if not self._watchdog.awake:
+                self._watchdog.wake()
+            try:
+                return body(connection, again)
+            except psycopg.Error as error:
+                connection.until = math.inf
+                lost = connection.lost
+                if lost or is_read_only(error):
+                    self.drop()
+                trouble = explained(error, self._settings, seconds, lost=lost)
+                tries += 1
+                if no_longer_prepared(error) and tries < _TRIES:
+                    self.drop()
+                elif may_be_repeated(error) and tries < _TRIES:
+                    time.sleep(random.uniform(0, 0.01 * tries))
+                elif lost and repeatable and time.monotonic() < until and (patient or tries == 1):
+                    again = True
+                elif trouble is None:
+                    raise
+                else:
+                    raise trouble from error
+            finally:
+                connection.until = math.inf
+
+    def drop(self) -> None:
+        """Close the connection; the next call opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._watchdog.remove(connection)
+            connection.close()
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection, where there is one."""
+        return self._connection
+
+    def _opened(self, until: float, *, patient: bool) -> Connection:
+        """Return the connection, a new one where it is lost."""
+        connection = self._connection
+        if connection is not None:
+            if not connection.is_stale():
+                return connection
+            self.drop()
+        patient = patient and self._was_open
+        while True:
+            self._wait_for_turn(until, patient=patient)
+            try:
+                return self._open()
+            except MillraceError as error:
+                self._why = error
+                self._next_try = time.monotonic() + random.uniform(0, self._delay)
+                self._delay = min(self._delay * 2, _LONGEST)
+                if not patient or not isinstance(error, StoreUnavailable) or self._next_try >= until:
+                    raise
+
+    def _wait_for_turn(self, until: float, *, patient: bool) -> None:
+        """Keep to the backoff: sleep where the call may wait, say again what was wrong where it may not."""
+        wait = self._next_try - time.monotonic()
+        if wait <= 0:
+            return
+        if self._why is not None and (not patient or self._next_try >= until):
+            raise type(self._why)(*self._why.args)
+        time.sleep(wait)
+
+    def _open(self) -> Connection:
+        settings = self._settings
+        try:
+            connection = connect(settings, deadline=self._deadline, name=self._name)
+        except psycopg.Error as error:
+            raise unreachable(settings, error) from error
+        self._watchdog.add(connection)
+        connection.until = time.monotonic() + self._deadline
+        self._watchdog.wake()
+        try:
+            self._on_open(connection)
+        except BaseException as error:
+            self._watchdog.remove(connection)
+            connection.until = math.inf
+            lost = connection.lost
+            connection.close()
+            trouble = explained(error, settings, self._deadline, lost=lost)
+            if trouble is None:
+                raise
+            raise trouble from error
+        connection.until = math.inf
+        if self._was_open:
+            _log.info("connected to %s again", settings.url)
+        self._connection, self._was_open = connection, True
+        self._delay, self._next_try, self._why = _FIRST, 0.0, None
+        return connection

@@ -1,0 +1,164 @@
+"""The few connections of one store: which there are, and who has which when.
+
+A producer has one, for everything. A worker adds a second for steps and writes, one for beats, so that a slow claim
+delays no lease, and one for reads. The listener has its own; see `listener`.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from millrace.errors import StoreUnavailable
+from millrace.stores.postgres.connection import Connection
+from millrace.stores.postgres.line import Body, Line
+from millrace.stores.postgres.settings import Settings
+from millrace.stores.postgres.watchdog import Watchdog
+
+__all__ = ["Lines"]
+
+T = TypeVar("T")
+
+
+class Lines:
+    """The connections of one store within one process. Nothing is opened before the first use.
+
+    Args:
+        settings: Where to.
+        on_open: Called with each new connection that writes, before anything else is run on it.
+    """
+
+    def __init__(self, settings: Settings, on_open: Callable[[Connection], None]) -> None:
+        self.pid = os.getpid()
+        self.watchdog = Watchdog()
+        self._settings, self._on_open = settings, on_open
+        self._free: queue.SimpleQueue[Line] = queue.SimpleQueue()  # lines that write and are not in use
+        self._all: list[Line] = []
+        self._beats: Line | None = None
+        self._reader: Line | None = None
+        self._beating, self._reading = threading.Lock(), threading.Lock()
+        self._changing = threading.Lock()
+        self._workers = 0
+        self.closed = False
+        self._add_writer("millrace")
+
+    # -- calls
+
+    def write(self, body: Body[T], *, within: float | None = None, repeatable: bool = False, patient: bool = True) -> T:
+        """Run `body(connection, again)` on a connection that writes; see `Line.run`."""
+        seconds = self._settings.deadline if within is None else within
+        line = self._take(seconds)
+        try:
+            return line.run(body, within=within, repeatable=repeatable, patient=patient)
+        finally:
+            self._free.put(line)
+
+    def read(self, body: Body[T]) -> T:
+        """Run a body that only reads, and may therefore be repeated."""
+        self._check()
+        reader = self._reader
+        if reader is None:
+            return self.write(body, within=self._settings.read_deadline, repeatable=True)
+        with self._reading:
+            return reader.run(body, within=self._settings.read_deadline, repeatable=True, patient=True)
+
+    def beat(self, body: Body[T], *, within: float) -> T:
+        """Run a body that may not wait for any other, `within` seconds, and may be repeated."""
+        self._check()
+        beats = self._beats
+        if beats is None:
+            return self.write(body, within=within, repeatable=True, patient=False)
+        with self._beating:
+            return beats.run(body, within=within, repeatable=True, patient=False)
+
+    # -- workers
+
+    def begin_work(self) -> None:
+        """A worker starts in this process: the first one brings its connections with it."""
+        with self._changing:
+            self._workers += 1
+            if self._workers > 1:
+                return
+            self._add_writer("millrace steps")
+            settings = self._settings
+            self._beats = Line(settings, self.watchdog, "millrace beats", settings.deadline, _nothing)
+            self._reader = Line(settings, self.watchdog, "millrace reads", settings.read_deadline, _nothing)
+
+    def end_work(self) -> None:
+        """A worker of this process has stopped; the last one takes its connections along."""
+        with self._changing:
+            self._workers -= 1
+            if self._workers:
+                return
+            beats, self._beats = self._beats, None
+            reader, self._reader = self._reader, None
+            spare = self._take(self._settings.deadline)
+            self._all.remove(spare)
+        spare.drop()
+        for line, lock in ((beats, self._beating), (reader, self._reading)):
+            if line is not None:
+                with lock:
+                    line.drop()
+
+    # -- their end
+
+    def close(self) -> None:
+        """Close all connections, once the calls under way have ended, as their deadlines see to.
+
+        A second call does nothing.
+        """
+        with self._changing:
+            if self.closed:
+                return
+            self.closed = True
+            for _ in self._all:
+                self._wait_for_line().drop()
+            for line, lock in ((self._beats, self._beating), (self._reader, self._reading)):
+                if line is not None:
+                    with lock:
+                        line.drop()
+        self.watchdog.stop()
+
+    def drop(self) -> None:
+        """Close the connections that are not in use; calls open new ones."""
+        lines: list[Line] = []
+        while True:
+            try:
+                lines.append(self._free.get_nowait())
+            except queue.Empty:
+                break
+        for line in lines:
+            line.drop()
+            self._free.put(line)
+
+    def _check(self) -> None:
+        if self.closed:
+            raise StoreUnavailable(f"the store of {self._settings.url} is closed; open it anew")
+
+    def _add_writer(self, name: str) -> None:
+        line = Line(self._settings, self.watchdog, name, self._settings.deadline, self._on_open)
+        self._all.append(line)
+        self._free.put(line)
+
+    def _take(self, seconds: float) -> Line:
+        self._check()
+        try:
+            line = self._free.get(timeout=seconds)
+        except queue.Empty:
+            raise StoreUnavailable(
+                f"the connections to {self._settings.url} were all in use for {seconds:.1f} s; nothing was written"
+            ) from None
+        if self.closed:
+            self._free.put(line)
+            self._check()
+        return line
+
+    def _wait_for_line(self) -> Line:
+        return self._free.get()
+
+
+def _nothing(connection: Connection) -> None:
+    """Ask nothing of a new connection."""

@@ -1,6 +1,7 @@
 """What every store must do, as tests that anyone's store can run. Needs pytest; the state machine also Hypothesis.
 
-`StoreConformance` holds the examples: a sentence each, by verb. `machine.StoreMachine` tries random lives of jobs
+`StoreConformance` holds the examples: a sentence each, by verb. `TransferExamples` are for stores that can also be
+copied from and to (`transfer.Transfer`). `machine.StoreMachine` tries random lives of jobs
 against a model, `mutants.MUTANTS` are broken stores on which the suite must fail.
 
 ```python
@@ -22,5 +23,6 @@ import pytest
 pytest.register_assert_rewrite(__name__)
 
 from millrace.conformance.suite import StoreConformance  # noqa: E402
+from millrace.conformance.transferring import TransferExamples  # noqa: E402
 
-__all__ = ["StoreConformance"]
+__all__ = ["StoreConformance", "TransferExamples"]

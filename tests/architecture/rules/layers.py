@@ -29,6 +29,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "retry",
         "signals",
         "states",
+        "transfer",
         "unique",
         "verdict",
     ),

@@ -73,7 +73,7 @@ class Entry:
         )
 
     def note(self, line: LogRow) -> None:
-        """Keep a log line."""
+        """Keep a log line of the attempt that runs."""
         if self.logs is None:
             self.logs = deque(maxlen=MAX_LOG_ROWS)
         self.logs.append(

@@ -13,7 +13,15 @@ from millrace.stores.memory.entry import Entry
 from millrace.stores.memory.rules import NO_RULES, QueueRules
 from millrace.stores.memory.shelf import Shelf
 
-__all__ = ["count_by_state", "count_waiting", "find_page", "read_queues", "tell_waiting"]
+__all__ = [
+    "count_by_state",
+    "count_waiting",
+    "find_page",
+    "read_cursor",
+    "read_queues",
+    "tell_waiting",
+    "write_cursor",
+]
 
 _CURSOR = "memory-"
 _MOST_DIGITS = 19
@@ -25,14 +33,24 @@ def find_page(shelf: Shelf, where: JobFilter, limit: int, cursor: str | None) ->
     Raises:
         ConfigurationError: The cursor is not one of ours.
     """
-    below = None if cursor is None else _read_cursor(cursor)
+    below = None if cursor is None else read_cursor(cursor)
     found = list(islice(_matching(shelf, where, below), limit + 1))
     if len(found) <= limit:
         return found, None
-    return found[:limit], f"{_CURSOR}{found[limit - 1].ref}"
+    return found[:limit], write_cursor(found[limit - 1])
 
 
-def _read_cursor(cursor: str) -> int:
+def write_cursor(last: Entry) -> str:
+    """Make the cursor of the page after one that ends with this job."""
+    return f"{_CURSOR}{last.ref}"
+
+
+def read_cursor(cursor: str) -> int:
+    """Read a cursor: the handle of the last job of the page before.
+
+    Raises:
+        ConfigurationError: It is not one of ours.
+    """
     digits = cursor.removeprefix(_CURSOR)
     if digits == cursor or not (digits.isascii() and digits.isdigit()) or len(digits) > _MOST_DIGITS:
         raise ConfigurationError(f"cursor {cursor!r} is not one that this store gave; begin again without a cursor")

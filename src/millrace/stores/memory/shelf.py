@@ -6,8 +6,9 @@ state to that of its present one and counts the change.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import islice
 from operator import attrgetter
 
 from millrace.messages import NewRow, empty_counts
@@ -86,9 +87,11 @@ class Shelf:
             if order[place].listed is not None:
                 yield order[place]
 
-    def oldest_first(self) -> Iterator[Entry]:
-        """Yield jobs, oldest first."""
-        return (entry for entry in self.order if entry.listed is not None)
+    def oldest_first(self, above: int = 0) -> Iterator[Entry]:
+        """Yield jobs, oldest first; only those with a handle above the one given."""
+        order = self.order
+        start = bisect_right(order, above, key=_ref)
+        return (entry for entry in islice(order, start, None) if entry.listed is not None)
 
     def pending(self) -> Iterator[Entry]:
         """Yield pending jobs, lane by lane."""

@@ -28,9 +28,10 @@ from millrace.outcome import Outcome
 from millrace.records import AttemptRow, LogRow, QueueInfo, WorkerRow
 from millrace.states import JobState
 from millrace.store import MAX_PAGE, Subscription
-from millrace.stores.memory import attempts, changing, reading
+from millrace.stores.memory import attempts, changing, reading, transfer
 from millrace.stores.memory.claiming import promote
 from millrace.stores.memory.memory import Memory, give_back, take
+from millrace.transfer import Restored, WholeJob
 
 __all__ = ["MemoryStore"]
 
@@ -270,6 +271,19 @@ class MemoryStore:
         with self._whole() as memory:
             entry = memory.shelf.jobs.get(id)
             return [] if entry is None or entry.logs is None else list(entry.logs)
+
+    def export(self, *, limit: int, cursor: str | None = None) -> tuple[list[WholeJob], str | None]:
+        """Read one page of whole jobs, oldest first, and the cursor of the next."""
+        with self._whole() as memory:
+            return transfer.export(memory.shelf, limit, cursor)
+
+    def restore(self, jobs: Sequence[WholeJob]) -> Restored:
+        """Insert whole jobs as they are; tell which were left out."""
+        with self._whole() as memory:
+            answer = transfer.restore(memory.shelf, jobs)
+        if len(answer.there) + len(answer.held) < len(jobs):
+            memory.changed()
+        return answer
 
     # -- queues, retention, register, locks
 

@@ -23,6 +23,7 @@ __all__ = [
     "clear_errors",
     "read_attempts",
     "read_logs",
+    "write_logs",
 ]
 
 ADD_ATTEMPTS = """INSERT INTO {p}attempts(job,claim,attempt,worker,started,finished,outcome,error,traceback)
@@ -98,11 +99,16 @@ def add_logs(session: Session, worker: int, lines: Sequence[LogRow]) -> list[boo
         for line, claimed in zip(lines, claims, strict=True)
         if claimed in held
     ]
-    session.values_execute(ADD_LOGS, new)
+    write_logs(session, new)
     jobs = list({job for job, _ in held})
     for (job,) in session.list_rows(LONG_LOGS, jobs, after=(MAX_LOG_ROWS + _LOG_SLACK,)):
         session.execute(TRIM_LOGS, (job, MAX_LOG_ROWS))
     return [claimed in held for claimed in claims]
+
+
+def write_logs(session: Session, rows: Sequence[Sequence[Any]]) -> None:
+    """Write log lines, the columns of `ADD_LOGS`, whatever they belong to."""
+    session.values_execute(ADD_LOGS, rows)
 
 
 def read_logs(session: Session, id: bytes) -> list[LogRow]:

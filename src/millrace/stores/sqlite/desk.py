@@ -14,11 +14,12 @@ from millrace.job import JobRow
 from millrace.messages import Changed, JobFilter, QueueSettings, Waiting
 from millrace.records import AttemptRow, LogRow, QueueInfo, WorkerRow
 from millrace.states import JobState
-from millrace.stores.sqlite import attempts, counting, listing, queues, register, retention, verbs
+from millrace.stores.sqlite import attempts, counting, listing, queues, register, retention, transfer, verbs
 from millrace.stores.sqlite.base import FileStore
 from millrace.stores.sqlite.rows import rows_by_uid
 from millrace.stores.sqlite.session import Session
 from millrace.stores.sqlite.sql import chunks
+from millrace.transfer import Restored, WholeJob
 
 __all__ = ["Desk"]
 
@@ -120,6 +121,19 @@ class Desk(FileStore):
     def logs(self, id: bytes) -> list[LogRow]:
         """Read a job's log lines, oldest first."""
         return self._read(lambda session: attempts.read_logs(session, id))
+
+    # -- whole jobs
+
+    def export(self, *, limit: int, cursor: str | None = None) -> tuple[list[WholeJob], str | None]:
+        """Read one page of whole jobs, oldest first, and the cursor of the next."""
+        return self._read(lambda session: transfer.export(session, limit, cursor))
+
+    def restore(self, jobs: Sequence[WholeJob]) -> Restored:
+        """Insert whole jobs as they are; tell which were left out."""
+        answer = self._write(lambda session: transfer.restore(session, jobs))
+        if len(answer.there) + len(answer.held) < len(jobs):
+            self._database.changed()
+        return answer
 
     # -- queues, retention, register, locks
 

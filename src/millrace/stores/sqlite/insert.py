@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from millrace.job import JobRow
 from millrace.messages import Existing, InsertAnswer, NewRow
 from millrace.stores.sqlite.connection import Connection
 from millrace.stores.sqlite.rows import PENDING, SCHEDULED, encode_tags, key_holders, rows_by_id
 from millrace.stores.sqlite.session import Session
 from millrace.stores.sqlite.sql import Texts, portions
 
-__all__ = ["MAX_INLINE", "insert_plain", "insert_rows", "is_plain"]
+__all__ = ["MAX_INLINE", "insert_beside", "insert_plain", "insert_rows", "is_plain"]
 
 MAX_INLINE = 1024  #: bytes of arguments kept in the job's row; longer ones would be copied with each later change
 
@@ -61,11 +62,11 @@ def insert_rows(session: Session, lanes: Mapping[tuple[str, str], int], rows: Se
         inserted += session.insert(INSERT, size, _COLUMNS, flat)
     if inserted == len(rows):
         if beside:
-            _insert_beside(session, rows)
+            insert_beside(session, rows)
         return InsertAnswer(now)
     existing = _existing(session, rows, inserted)
     if beside:
-        _insert_beside(session, [row for index, row in enumerate(rows) if index not in existing])
+        insert_beside(session, [row for index, row in enumerate(rows) if index not in existing])
     jobs = rows_by_id(session, list({id for id, _ in existing.values()}))
     return InsertAnswer(now, {index: Existing(jobs[id], by_key) for index, (id, by_key) in existing.items()})
 
@@ -79,7 +80,7 @@ def _values(row: NewRow, lane: int, args: bytes | None, tags: str | None, now: i
     )  # fmt: skip
 
 
-def _insert_beside(session: Session, rows: Sequence[NewRow]) -> None:
+def insert_beside(session: Session, rows: Sequence[NewRow | JobRow]) -> None:
     """Write long arguments and tags of jobs that have just gone in."""
     session.values_execute(BODIES, [(row.id, row.args) for row in rows if len(row.args) > MAX_INLINE])
     session.values_execute(TAGS, [(row.id, tag) for row in rows for tag in row.tags])

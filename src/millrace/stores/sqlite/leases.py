@@ -16,7 +16,7 @@ from millrace.stores.sqlite.remove import remove_jobs
 from millrace.stores.sqlite.rows import CANCELLED, COMPLETED, DEAD, ID_MASK, STATES
 from millrace.stores.sqlite.session import Session
 
-__all__ = ["any_lost", "extend", "read_cancelling", "rescue", "retention_end"]
+__all__ = ["any_lost", "extend", "read_cancelling", "rescue", "retention_end", "write_progress"]
 
 # From the list to the job by primary key. Columns: id, claim, end of the lease.
 EXTEND = """UPDATE {p}jobs SET lease=column3, rev=rev+1 FROM (VALUES {rows})
@@ -60,9 +60,14 @@ def extend(session: Session, worker: int, beats: Sequence[Beat]) -> list[JobStat
                 progress[claimed[0]] = beat.claim, beat.progress.fraction, beat.progress.message
             if beat.result is not None:
                 results[claimed[0]] = beat.result
-    session.values_execute(PROGRESS, [(id, *rest) for id, rest in progress.items()])
+    write_progress(session, [(id, *rest) for id, rest in progress.items()])
     add_results(session, list(results.items()))
     return [held.get(claimed) for claimed in claims]
+
+
+def write_progress(session: Session, rows: Sequence[tuple[int, int, float, str | None]]) -> None:
+    """Write how far jobs say they are, in the place of earlier words: (job, claim, fraction, message)."""
+    session.values_execute(PROGRESS, rows)
 
 
 def read_cancelling(session: Session, worker: int) -> list[tuple[bytes, int]]:

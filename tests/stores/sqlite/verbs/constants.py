@@ -24,6 +24,7 @@ MODULES = (
     "remove",
     "retention",
     "rows",
+    "transfer",
     "turns",
     "verbs",
 )
@@ -44,7 +45,11 @@ def constants() -> Iterator[tuple[str, str]]:
 
 def filled(template: str, prefix: str = "millrace_") -> str:
     """Fill prefix and list in; rows have as many columns as the statement names."""
-    columns = max((int(number) for number in re.findall(r"column(\d+)", template)), default=12)
+    inserted = re.search(r"\(([^)]*)\)\s+VALUES \{rows\}", template)
+    if inserted is not None:
+        columns = inserted[1].count(",") + 1
+    else:
+        columns = max((int(number) for number in re.findall(r"column(\d+)", template)), default=1)
     return Texts(prefix).sized(template, LIST, columns)
 
 

@@ -94,6 +94,8 @@ EXPECTED = {
     "rows.HOLDERS": "INDEX jobs_key (unique_key=?)",
     "rows.ROWS_BY_ID": BY_NUMBER,
     "rows.ROWS_BY_UID": "INDEX jobs_uid (uid=?)",
+    "transfer.NEXT": BY_NUMBER,
+    "transfer.PLACES": "COVERING INDEX jobs_uid (uid=?)",
     "turns.ACTIVE": "COVERING INDEX jobs_lease (lease>?)",
     "turns.ANY": "INDEX jobs_pending (lane=?)",
     "turns.HEADS": "INDEX jobs_pending (lane=?)",

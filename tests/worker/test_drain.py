@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -189,6 +190,15 @@ def lose_lease_of(app: Millrace, job: Any) -> None:
     app.store.rescue(retention=None, dead_retention=None, now=app.store.now() + 3_600_000_000)
 
 
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt; a shell that runs the suite in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_a_handlers_keyboard_interrupt_fails_its_attempt_and_a_real_one_ends_the_drain(memory_app: Millrace) -> None:
     app = memory_app
 

@@ -41,6 +41,7 @@ COMMANDS: dict[str, Entry] = {
     "doctor": Entry("Keep it well", "doctor", "Look for trouble in the store and its surroundings."),
     "purge": Entry("Keep it well", "purge", "Delete ended jobs of a certain age."),
     "migrate": Entry("Keep it well", "migrate", "Create or upgrade the store's schema."),
+    "copy": Entry("Keep it well", "copy", "Copy all jobs of one store into another."),
 }
 
 EXAMPLES = """\

@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-CHECKED := src tests
+CHECKED := src tests bench
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check format test soak bench demo docs lock clean

@@ -9,32 +9,47 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench import venvs
 from bench.machine import describe, watching
 from bench.row import Row, table
 from bench.settings import BenchmarkError, Settings
 
-if TYPE_CHECKING:
-    pass
-
 RESULTS = Path(__file__).parent / "results" / "results.jsonl"
 BUSY_CORES = 0.3  # more than this used by other processes: the figures are doubtful
-SCENARIOS = ("idle", "drain", "enqueue", "enqueue_async", "enqueue_many", "latency", "killed", "claim")
+STORES = {
+    "sqlite": ("idle", "drain", "enqueue", "enqueue_async", "enqueue_many", "latency", "killed", "claim"),
+    "postgres": (
+        "pg_drain",
+        "pg_delayed",
+        "pg_two",
+        "pg_enqueue_async",
+        "pg_enqueue_many",
+        "pg_claim",
+        "pg_latency",
+        "pg_wal",
+        "pg_steady",
+    ),
+}
+SERVED = frozenset(STORES["postgres"])
+SCENARIOS = tuple(name for names in STORES.values() for name in names)
 
 
 def main() -> int:
     """Run what was asked for; 1 where a scenario could not be measured."""
     arguments = parser().parse_args()
-    settings = Settings(rounds=arguments.rounds, quick=arguments.quick)
+    settings = Settings(rounds=arguments.rounds, quick=arguments.quick, without=frozenset(arguments.without))
     with venvs.alone():
-        return run(arguments.scenarios or SCENARIOS, settings)
+        return run(arguments.scenarios or STORES.get(arguments.store, SCENARIOS), settings)
 
 
 def run(names: Sequence[str], settings: Settings) -> int:
     """Measure the scenarios one after another."""
     machine = describe(venvs.home())
+    if not SERVED.isdisjoint(names):
+        from bench.server import server
+
+        machine |= server().describe()
     print(", ".join(f"{key} {value}" for key, value in machine.items()))
     failures = 0
     for name in names:
@@ -51,6 +66,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     made.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"one of {', '.join(SCENARIOS)}; default: all")
+    made.add_argument("--store", choices=STORES, help="all scenarios of one store")
+    made.add_argument("--without", action="append", default=[], metavar="NAME", help="leave a side out: pg-boss, say")
     made.add_argument("--quick", action="store_true", help="smaller counts, for a look: not what the targets speak of")
     made.add_argument("--rounds", type=int, default=3, help="rounds of every comparison, medians of them (default 3)")
     return made

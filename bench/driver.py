@@ -11,8 +11,8 @@ import json
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 WARM = 5
 IDLE_SECONDS = 1.0
@@ -23,7 +23,7 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Options:
-    """What a command is told; each command reads what it needs."""
+    """What a command is told; each command reads what it needs. `file` is a database's URL where a server keeps it."""
 
     file: str
     synchronous: str = "full"
@@ -32,6 +32,8 @@ class Options:
     concurrency: int = 1
     lanes: int = 50
     template: str = ""
+    setting: str = ""
+    seconds: float = 0.0
 
 
 Answer = Mapping[str, object]
@@ -70,22 +72,60 @@ async def put_from_lanes(put: Callable[[int], Awaitable[object]], count: int, la
     return {"rate": count / (time.perf_counter() - started)}
 
 
-def put_paced(put: Callable[[int], object], count: int) -> Answer:
-    """Enqueue one job each 20 ms, give or take 10, and tell when each call began and returned.
+async def put_in_bulk(put: Callable[[], Awaitable[object]], count: int) -> Answer:
+    """Enqueue all by one call, the building of the jobs included."""
+    started = time.perf_counter()
+    await put()
+    return {"rate": count / (time.perf_counter() - started)}
+
+
+@dataclass
+class Pace:
+    """One job each 20 ms, give or take 10, with the times when each call began and returned.
 
     The first `WARM` numbers come before, followed by a pause, so that the worker is up and idle.
     """
+
+    count: int
+    called: list[float] = field(default_factory=list[float])
+    returned: list[float] = field(default_factory=list[float])
+
+    def waits(self) -> Iterator[tuple[int, float]]:
+        """Yield each number, and how many seconds to wait before it."""
+        chance = random.Random(SEED)
+        due = time.monotonic()
+        for number in range(WARM, WARM + self.count):
+            due += INTERVAL_SECONDS + chance.uniform(-JITTER_SECONDS, JITTER_SECONDS)
+            yield number, max(0.0, due - time.monotonic())
+
+    def answer(self) -> Answer:
+        """Return the times."""
+        return {"called": self.called, "returned": self.returned}
+
+
+def put_paced(put: Callable[[int], object], count: int) -> Answer:
+    """Enqueue at the pace."""
     for number in range(WARM):
         put(number)
     time.sleep(IDLE_SECONDS)
-    chance = random.Random(SEED)
-    called: list[float] = []
-    returned: list[float] = []
-    due = time.monotonic()
-    for number in range(WARM, WARM + count):
-        due += INTERVAL_SECONDS + chance.uniform(-JITTER_SECONDS, JITTER_SECONDS)
-        time.sleep(max(0.0, due - time.monotonic()))
-        called.append(time.monotonic())
+    pace = Pace(count)
+    for number, wait in pace.waits():
+        time.sleep(wait)
+        pace.called.append(time.monotonic())
         put(number)
-        returned.append(time.monotonic())
-    return {"called": called, "returned": returned}
+        pace.returned.append(time.monotonic())
+    return pace.answer()
+
+
+async def put_paced_async(put: Callable[[int], Awaitable[object]], count: int) -> Answer:
+    """Enqueue at the pace, from one task of an event loop."""
+    for number in range(WARM):
+        await put(number)
+    await asyncio.sleep(IDLE_SECONDS)
+    pace = Pace(count)
+    for number, wait in pace.waits():
+        await asyncio.sleep(wait)
+        pace.called.append(time.monotonic())
+        await put(number)
+        pace.returned.append(time.monotonic())
+    return pace.answer()

@@ -91,6 +91,29 @@ def all_work() -> float:
 
 
 def own_work() -> float:
-    """Return the processor seconds of this process and of its ended children."""
+    """Return the processor seconds of this process and of all that it has started, ended or not."""
     usages = [resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages) + descendants_work()
+
+
+def descendants_work() -> float:
+    """Return the processor seconds of the living processes below this one, with those that these have waited for."""
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended meanwhile
+        number = int(entry.parent.name)
+        parents[number], ticks[number] = int(fields[1]), sum(map(int, fields[11:15]))
+    return sum(ticks[number] for number in parents if descends(number, parents)) / os.sysconf("SC_CLK_TCK")
+
+
+def descends(number: int, parents: dict[int, int]) -> bool:
+    """Say whether a process is below this one."""
+    while (parent := parents.get(number)) is not None:
+        if parent == os.getpid():
+            return True
+        number = parent
+    return False

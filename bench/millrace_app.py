@@ -30,6 +30,12 @@ def silent(number: int) -> None:
     """Do nothing at all."""
 
 
+@app.task
+def small(number: int, text: str) -> int:
+    """Return a small result."""
+    return number + len(text)
+
+
 @app.task(lease=HELD_LEASE_SECONDS)
 async def held(number: int) -> None:
     """Be held for as long as the first worker lives, and end at once when it is run again."""

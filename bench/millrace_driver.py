@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sqlite3
 import time
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from bench.driver import Answer, Options, main, put_each, put_from_lanes, put_paced
 from bench.rows import job_rows
+from bench.serverrows import copied, unnested
 from bench.sides import store_url
+from millrace.states import JobState
 
 if TYPE_CHECKING:
     from millrace import Millrace, Task
@@ -19,6 +22,13 @@ if TYPE_CHECKING:
 CHUNK = 20_000
 HIGH_PRIORITY = 100
 DAY_SECONDS = 86_400.0
+KEEPING_GRACE_SECONDS = 60.0  # it is stopped before; this ends it where its starter has died
+WAITING_JOBS = 6_000
+WAITING_CHUNK = 2_000
+LOOK_SECONDS = 0.01
+FLOW_CHUNK = 50
+FLOW_SECONDS = 0.02
+FLOW_TEXT = "about a hundred bytes of arguments, as a mail with its address and its subject has them"
 
 
 def opened(options: Options) -> tuple[Millrace, Task[[int], None]]:
@@ -124,6 +134,41 @@ def hold(options: Options) -> None:
     app.close()
 
 
+def put_copy(options: Options) -> Answer:
+    """Insert the template's rows into an empty database by one COPY, without Millrace."""
+    return copied(options.template, options.file)
+
+
+def put_unnest(options: Options) -> Answer:
+    """Insert the template's rows into an empty database by one INSERT from arrays, without Millrace."""
+    return unnested(options.template, options.file)
+
+
+def keep_waiting(options: Options) -> None:
+    """Keep a few thousand jobs waiting until told to stop; `options.count` numbers come around again."""
+    app, task = opened(options)
+    numbers = itertools.cycle(range(options.count))
+    ends = time.monotonic() + options.seconds + KEEPING_GRACE_SECONDS
+    while time.monotonic() < ends:
+        if app.counts().get(JobState.PENDING, 0) < WAITING_JOBS:
+            app.enqueue_many([task.job(number) for number in itertools.islice(numbers, WAITING_CHUNK)])
+        else:
+            time.sleep(LOOK_SECONDS)
+
+
+def flow(options: Options) -> None:
+    """Enqueue small calls a few dozen at a time, at a pace that a worker keeps up with."""
+    opened(options)
+    from bench.millrace_app import app, small
+
+    due = time.monotonic()
+    for first in range(0, options.count, FLOW_CHUNK):
+        due += FLOW_SECONDS
+        app.enqueue_many([small.job(number, FLOW_TEXT) for number in range(first, first + FLOW_CHUNK)])
+        time.sleep(max(0.0, due - time.monotonic()))
+    app.close()
+
+
 COMMANDS = {
     "create": create,
     "fill": fill,
@@ -134,6 +179,10 @@ COMMANDS = {
     "put_async": put_async,
     "put_many": put_many,
     "put_bare": put_bare,
+    "put_copy": put_copy,
+    "put_unnest": put_unnest,
+    "keep_waiting": keep_waiting,
+    "flow": flow,
     "paced": paced,
     "hold": hold,
 }

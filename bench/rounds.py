@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bench.row import Row, Target
@@ -28,9 +28,9 @@ def interleave(settings: Settings, runs: Mapping[str, Run]) -> Samples:
     return samples
 
 
-def column(samples: Sequence[Sample], figure: str) -> list[float]:
-    """Return one figure of each sample."""
-    return [sample[figure] for sample in samples]
+def column(samples: Samples, name: str, figure: str) -> list[float]:
+    """Return one figure of each sample of a side; nothing of a side that could not be measured."""
+    return [sample[figure] for sample in samples.get(name, ())]
 
 
 def row(
@@ -41,8 +41,8 @@ def row(
     return Row(
         measure=measure,
         unit=unit,
-        ours=column(samples[ours], figure),
+        ours=column(samples, ours, figure),
         peer=peer,
-        peers=column(samples[peer], figure) if peer else (),
+        peers=column(samples, peer, figure),
         target=target,
     )

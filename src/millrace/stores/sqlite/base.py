@@ -12,6 +12,7 @@ from millrace.store import Subscription
 from millrace.stores.sqlite.caller import check_schema, on_connection, require_connection
 from millrace.stores.sqlite.connection import Driver, StandardConnection
 from millrace.stores.sqlite.database import Database
+from millrace.stores.sqlite.migrations import to_sql
 from millrace.stores.sqlite.session import Session
 from millrace.stores.sqlite.settings import Network, Synchronous
 from millrace.stores.sqlite.sql import Texts
@@ -62,6 +63,10 @@ class FileStore:
     def migrate(self) -> list[str]:
         """Create or upgrade the schema; return what was done."""
         return self._database.migrate()
+
+    def script(self, *, since: int = 0) -> list[str]:
+        """Return the migrations after a version as statements, without opening the file."""
+        return to_sql(self._texts.plain("{p}"), since)
 
     def close(self) -> None:
         """Release every connection, thread and file."""

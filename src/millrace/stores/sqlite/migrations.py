@@ -16,7 +16,7 @@ from millrace.errors import SchemaMismatch
 from millrace.stores.sqlite.connection import Connection, StandardConnection
 from millrace.stores.sqlite.schema import TABLES
 
-__all__ = ["STEPS", "VERSION", "Step", "migrate"]
+__all__ = ["STEPS", "VERSION", "Step", "migrate", "to_sql"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,26 @@ def migrate(connection: Connection, prefix: str, path: str, steps: tuple[Step, .
         raise
     _check_columns(connection, prefix, path)
     return done
+
+
+def to_sql(prefix: str, since: int = 0, steps: tuple[Step, ...] = STEPS) -> list[str]:
+    """Return the statements that lead from a version to the newest, for someone to run by hand.
+
+    >>> to_sql("millrace_", since=VERSION)
+    []
+    """
+    lines: list[str] = []
+    for step in steps:
+        if step.version <= since:
+            continue
+        lines += [f"-- version {step.version}: {step.summary}", "BEGIN IMMEDIATE;"]
+        notes = [
+            NOTE.replace("?, ?", f"'{key}', '{value}'")
+            for key, value in (("schema", step.version), ("min_reader", step.min_reader))
+        ]
+        lines += [f"{statement.replace('{p}', prefix)};" for statement in (*step.statements, *notes)]
+        lines.append("COMMIT;")
+    return lines
 
 
 def _check_columns(connection: Connection, prefix: str, path: str) -> None:

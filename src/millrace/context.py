@@ -7,6 +7,7 @@ process. It must not know either.
 from __future__ import annotations
 
 import logging
+from collections.abc import Coroutine, Generator
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, Protocol
@@ -14,10 +15,11 @@ from uuid import UUID
 
 from millrace.checks import duration
 from millrace.codec import encode_result
+from millrace.connections import is_async
 from millrace.errors import ConfigurationError
 from millrace.job import Job, Progress
 
-__all__ = ["CURRENT", "JobContext", "JobLog", "Running", "current_job"]
+__all__ = ["CURRENT", "Completion", "JobContext", "JobLog", "Running", "current_job"]
 
 
 class Running(Protocol):
@@ -55,6 +57,10 @@ class Running(Protocol):
 
     def complete(self, result: bytes | None, connection: Any) -> None:
         """Write the success on the caller's own connection."""
+        ...
+
+    def acomplete(self, result: bytes | None, connection: Any) -> Coroutine[Any, Any, None]:
+        """Write it on one that must be awaited; it counts as called before it is awaited."""
         ...
 
 
@@ -207,10 +213,11 @@ class JobContext:
         """
         self._running.extend(duration("extend", seconds, positive=True))
 
-    def complete(self, result: Any = None, *, connection: Any) -> None:
+    def complete(self, result: Any = None, *, connection: Any) -> Completion:
         """Complete the job in the handler's own transaction: its effects and its completion commit together or not.
 
-        Nothing is committed here. Commit afterwards and return; what the handler returns then is not stored.
+        Nothing is committed here. Commit afterwards and return; what the handler returns then is not stored. Where the
+        connection is an asynchronous one, await it: `await current_job().complete(result, connection=connection)`.
 
         Args:
             result: The job's result.
@@ -219,6 +226,32 @@ class JobContext:
         Raises:
             LeaseLost: The claim is no longer this worker's; roll back.
             NotSupported: The store cannot do it, or the connection is not to its database.
+            ConfigurationError: The connection is closed, another thread's, or commits each statement by itself.
             PayloadError: The result has no form in JSON.
         """
-        self._running.complete(encode_result(result), connection)
+        data = encode_result(result)
+        if is_async(connection):
+            return Completion(self._running.acomplete(data, connection))
+        self._running.complete(data, connection)
+        return Completion(None)
+
+
+class Completion:
+    """What `JobContext.complete` gives: done already, or on an asynchronous connection, to be awaited.
+
+    >>> import asyncio
+    >>> async def wait() -> None:
+    ...     await Completion(None)
+    >>> asyncio.run(wait())
+    """
+
+    __slots__ = ("_writing",)
+
+    def __init__(self, writing: Coroutine[Any, Any, None] | None) -> None:
+        self._writing = writing
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        """Wait until the completion is written; where it is already, do nothing."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            yield from writing.__await__()

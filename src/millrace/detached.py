@@ -56,6 +56,9 @@ class _Detached:
             f"{result!r}; enqueue it and let app.drain() run it"
         )
 
+    async def acomplete(self, result: bytes | None, connection: Any) -> None:
+        self.complete(result, connection)
+
 
 def detached_context(spec: TaskSpec) -> JobContext:
     """Make a context for a direct call outside a job: it logs to `logging`, and keeps nothing.

@@ -14,6 +14,7 @@ import msgspec
 from millrace import checks
 from millrace.choices import template, unique_rule
 from millrace.codec import encode_plain
+from millrace.connections import is_async, refuse_async
 from millrace.errors import ConfigurationError, DuplicateJob, NotSupported
 from millrace.ids import new_id
 from millrace.job import Job, JobOrigin, JobRow
@@ -22,7 +23,7 @@ from millrace.newjob import NewJob
 from millrace.queued import Told
 from millrace.registry import TaskSpec
 from millrace.states import JobState
-from millrace.store import CallerTransactions
+from millrace.store import AsyncCallerTransactions, CallerTransactions
 
 if TYPE_CHECKING:
     from millrace.app import Millrace
@@ -82,30 +83,42 @@ class Producer:
 
         Raises:
             NotSupported: The store cannot, or the connection is not one of its database.
-            ConfigurationError: The connection is closed, or another thread's.
+            ConfigurationError: The connection is closed, another thread's, must be awaited, or commits each statement
+                by itself.
         """
-        store: object = self._app.store
-        if not isinstance(store, CallerTransactions):
+        refuse_async(connection, "await task.aenqueue(…), app.aio.enqueue(…) or app.aio.enqueue_many(…)")
+        return self._all_stored(rows, self._joined().insert_on(connection, rows))
+
+    async def aput_on(self, connection: object, rows: Sequence[NewRow]) -> list[Job[Any]]:
+        """Store jobs on the caller's own connection from async code, whether it is one that is awaited or not."""
+        store = self._joined()
+        if isinstance(store, AsyncCallerTransactions):
+            return self._all_stored(rows, await store.ainsert_on(connection, rows))
+        if is_async(connection):
             raise NotSupported(
-                f"{self._app.store.url} cannot write in a caller's transaction; use an SQLite store in the same file "
-                "as your data, or enqueue after your commit"
+                f"{self._app.store.url} is written on synchronous connections alone, and "
+                f"{type(connection).__qualname__} is none; enqueue on such a one, or after your commit"
             )
-        try:
-            answer = store.insert_on(connection, rows)
-        except Exception as error:
-            # Drivers name their errors on the connection, so that no driver need be imported to know a misused one.
-            if isinstance(error, getattr(connection, "ProgrammingError", ())):
-                raise ConfigurationError(
-                    f"connection {connection!r} cannot be used here: {error}; give one that is open and of this thread"
-                ) from error
-            raise
-        return self._all_stored(rows, answer)
+        return self._all_stored(rows, store.insert_on(connection, rows))
+
+    async def aput_one_on(self, connection: object, row: NewRow) -> Job[Any]:
+        """Store one job so."""
+        return (await self.aput_on(connection, [row]))[0]
+
+    def _joined(self) -> CallerTransactions:
+        store: object = self._app.store
+        if isinstance(store, CallerTransactions):
+            return store
+        raise NotSupported(
+            f"{self._app.store.url} cannot write in a caller's transaction; use an SQLite store in the same file as "
+            "your data or a PostgreSQL store in the same database, or enqueue after your commit"
+        )
 
     async def aput_new(self, job: NewJob, connection: object = None) -> Job[Any]:
         """Store one new job from async code; see `put_new`."""
         connection = _checked(job).choices.connection if connection is None else connection
         row = self.row_of(job)
-        stored = await self.aput(row) if connection is None else self.put_on(connection, [row])[0]
+        stored = await (self.aput(row) if connection is None else self.aput_one_on(connection, row))
         return refused_if_taken(stored) if self._rejects(job) else stored
 
     def put_new(self, job: NewJob, connection: object = None) -> Job[Any]:
@@ -160,7 +173,7 @@ class Producer:
 
         rows, connection = self._rows_of(jobs, connection)
         if connection is not None:
-            return self.put_on(connection, rows)
+            return await self.aput_on(connection, rows)
         done = await in_thread(self._put_rows, rows)
         if not self._app.eager:
             return done

@@ -47,6 +47,7 @@ __all__ = [
     "MAX_CLAIM",
     "MAX_LOG_ROWS",
     "MAX_PAGE",
+    "AsyncCallerTransactions",
     "CallerTransactions",
     "Store",
     "Subscription",
@@ -336,5 +337,22 @@ class CallerTransactions(Protocol):
         ...
 
     def finish_on(self, connection: Any, worker: int, outcome: Outcome) -> bool:
+        """Write one outcome, fenced; False where the claim is no longer the worker's."""
+        ...
+
+
+@runtime_checkable
+class AsyncCallerTransactions(CallerTransactions, Protocol):
+    """Capability: the same on a connection that is awaited, of the library's that has such. Sync ones are taken too."""
+
+    async def ainsert_on(self, connection: Any, rows: Sequence[NewRow]) -> InsertAnswer:
+        """Insert as `Store.insert` does.
+
+        Raises:
+            NotSupported: The connection is not one of this store's database.
+        """
+        ...
+
+    async def afinish_on(self, connection: Any, worker: int, outcome: Outcome) -> bool:
         """Write one outcome, fenced; False where the claim is no longer the worker's."""
         ...

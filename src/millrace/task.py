@@ -136,7 +136,7 @@ class Task(Generic[P, R]):
         """
         row = self._new_row(args, kwargs)
         connection = self._choices.connection
-        job = await self._producer.aput(row) if connection is None else self._producer.put_on(connection, [row])[0]
+        job = await (self._producer.aput(row) if connection is None else self._producer.aput_one_on(connection, row))
         return refused_if_taken(job) if self._rejects else job
 
     def _new_row(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewRow:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from millrace import Backoff, LeaseLost, Millrace, NotSupported, PayloadError, Worker, current_job
+from millrace import Backoff, ConfigurationError, LeaseLost, Millrace, NotSupported, PayloadError, Worker, current_job
 from tests.worker.conftest import Hire
 from tests.worker.waiting import PATIENCE, await_event
 
@@ -151,6 +151,56 @@ def test_a_result_that_cannot_be_stored_is_refused_at_the_call(own: Millrace, pa
             with pytest.raises(PayloadError):
                 current_job().complete(object(), connection=connection)
             connection.execute("ROLLBACK")
+        return "returned"
+
+    job = work.enqueue()
+    own.drain()
+
+    assert job.refresh().result == "returned"
+
+
+def test_a_closed_connection_is_refused_at_the_call(own: Millrace, path: Path) -> None:
+    @own.task(max_attempts=1)
+    def work() -> str:
+        connection = sqlite3.connect(path)
+        connection.close()
+        with pytest.raises(ConfigurationError, match="give one that is open and of this thread") as told:
+            current_job().complete(connection=connection)
+        assert "test_own_transaction.py" in str(told.traceback[0].path)
+        return "returned"
+
+    job = work.enqueue()
+    own.drain()
+
+    assert job.refresh().result == "returned"
+
+
+@pytest.mark.parametrize("drained", [False, True])
+def test_an_awaited_completion_of_a_connection_that_needs_no_waiting_is_done_already(
+    own: Millrace, path: Path, *, drained: bool
+) -> None:
+    @own.task
+    async def work() -> None:
+        with closing(begin(path)) as connection:
+            await current_job().complete({"n": 1}, connection=connection)
+            connection.execute("COMMIT")
+
+    job = work.enqueue()
+    if drained:
+        own.drain()
+    else:
+        Worker(own, burst=True).run()
+
+    assert (job.refresh().state, job.refresh().result, effects(path)) == ("completed", {"n": 1}, 1)
+
+
+def test_an_asynchronous_connection_is_refused_by_a_store_that_has_none(own: Millrace) -> None:
+    session = type("AsyncSession", (), {"__module__": "sqlalchemy.ext.asyncio"})()
+
+    @own.task(max_attempts=1)
+    async def work() -> str:
+        with pytest.raises(NotSupported, match="is written on synchronous connections alone"):
+            await current_job().complete(connection=session)
         return "returned"
 
     job = work.enqueue()

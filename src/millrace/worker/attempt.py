@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,13 +17,13 @@ import msgspec
 
 from millrace.clock import micros
 from millrace.context import JobContext
-from millrace.errors import LeaseLost, NotSupported
+from millrace.errors import LeaseLost
 from millrace.ids import worker_name
 from millrace.job import Job, JobRow, Progress
 from millrace.messages import Beat
 from millrace.outcome import Outcome
 from millrace.signals import CancelJob
-from millrace.store import CallerTransactions
+from millrace.worker.joining import ajoined, joined
 from millrace.worker.plan import Plan
 from millrace.worker.telling import fields, log_line, told
 from millrace.worker.uptime import uptime
@@ -204,15 +206,36 @@ class Attempt(msgspec.Struct, eq=False):
             LeaseLost: The claim is no longer this worker's.
             NotSupported: The store cannot do it.
         """
-        store = self.floor.store
-        if not isinstance(store, CallerTransactions):
-            raise NotSupported(
-                f"{store.url} has no transactions of yours to join; return the result, and make the effects repeatable"
-            )
-        row = self.row
-        outcome = Outcome.completed(row, result, retention=self.plan.retention)
-        self.floor.expected[row.id, row.claim] = self
-        if not store.finish_on(connection, self.floor.worker, outcome):
-            self.floor.expected.pop((row.id, row.claim), None)
-            raise self.lost_error()
+        store = joined(self.floor.store)
+        with self._completing():
+            self._raise_unless(store.finish_on(connection, self.floor.worker, self._success(result)))
+
+    def acomplete(self, result: bytes | None, connection: Any) -> Coroutine[Any, Any, None]:
+        """Write it on one that is awaited. A handler that forgets to await it has not committed."""
         self.aside.completed = True
+        return self._acomplete(result, connection)
+
+    async def _acomplete(self, result: bytes | None, connection: Any) -> None:
+        with self._completing():
+            store = ajoined(self.floor.store)
+            self._raise_unless(await store.afinish_on(connection, self.floor.worker, self._success(result)))
+
+    def _success(self, result: bytes | None) -> Outcome:
+        return Outcome.completed(self.row, result, retention=self.plan.retention)
+
+    @contextmanager
+    def _completing(self) -> Generator[None]:
+        """Count the attempt as completed in its own transaction, unless the write within this block fails."""
+        side, key = self.aside, (self.row.id, self.row.claim)
+        self.floor.expected[key] = self
+        side.completed = True
+        try:
+            yield
+        except BaseException:
+            self.floor.expected.pop(key, None)
+            side.completed = False
+            raise
+
+    def _raise_unless(self, held: bool) -> None:  # noqa: FBT001 - the store's answer
+        if not held:
+            raise self.lost_error()

@@ -12,7 +12,7 @@ import os
 import queue
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextvars import copy_context
 from inspect import iscoroutinefunction
 from threading import Lock, Thread
@@ -26,8 +26,8 @@ from millrace.errors import ConfigurationError, LeaseLost, NotSupported
 from millrace.job import Job, JobRow, Progress
 from millrace.outcome import Outcome
 from millrace.signals import CancelJob
-from millrace.store import CallerTransactions
 from millrace.worker import wire
+from millrace.worker.joining import ajoined, joined
 from millrace.worker.loader import find_task
 from millrace.worker.plan import Plan
 from millrace.worker.settle import HEEDING, error_outcome, value_outcome
@@ -82,6 +82,7 @@ class ChildAttempt:
         self.row = row
         self.plan = plan
         self.stopped = False
+        self._promised = False  # `complete` was called on a connection that is awaited, and has not been awaited
         self._pipe = pipe
         self._host = host
         self._context: JobContext | None = None
@@ -134,17 +135,36 @@ class ChildAttempt:
             LeaseLost: The claim is no longer this worker's.
             NotSupported: The store cannot do it, or cannot be found here.
         """
+        held = joined(self._store()).finish_on(connection, self.row.worker or 0, self._success(result))
+        self._completed(held)
+
+    def acomplete(self, result: bytes | None, connection: Any) -> Coroutine[Any, Any, None]:
+        """Write it on one that is awaited; until it has been, the attempt has not ended well."""
+        self._promised = True
+        return self._acomplete(result, connection)
+
+    async def _acomplete(self, result: bytes | None, connection: Any) -> None:
+        self._promised = False
+        store = ajoined(self._store())
+        self._completed(await store.afinish_on(connection, self.row.worker or 0, self._success(result)))
+
+    def _store(self) -> Any:
         if self._host is None:
             raise NotSupported(f"the app of {self.row.task} is not among the names of its module; put it there")
-        store = self._host.store
-        if not isinstance(store, CallerTransactions):
-            raise NotSupported(
-                f"{store.url} has no transactions of yours to join; return the result, and make the effects repeatable"
-            )
-        outcome = Outcome.completed(self.row, result, retention=self.plan.retention)
-        if not store.finish_on(connection, self.row.worker or 0, outcome):
+        return self._host.store
+
+    def _success(self, result: bytes | None) -> Outcome:
+        return Outcome.completed(self.row, result, retention=self.plan.retention)
+
+    def _completed(self, held: bool) -> None:  # noqa: FBT001 - the store's answer
+        if not held:
             raise self._lost_error()
         self._pipe.tell(wire.Completed())
+
+    def raise_if_promised(self) -> None:
+        """Raise where the handler has returned, and what it completed was never awaited."""
+        if self._promised:
+            raise ConfigurationError("complete(connection=…) was called and never awaited; await it, then commit")
 
     def _lost_error(self) -> LeaseLost:
         return LeaseLost(f"claim {self.row.claim} of job {self.row.id.hex()} is no longer this worker's; stop the work")
@@ -189,7 +209,9 @@ class Child:
             plan = plan.over(row.options)
         self._attempt = attempt = ChildAttempt(self._pipe, row, plan, host)
         try:
-            outcome = value_outcome(row, plan, self._call(attempt))
+            value = self._call(attempt)
+            attempt.raise_if_promised()
+            outcome = value_outcome(row, plan, value)
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like have failed an attempt, and no more
             self._inside, self._task = False, None
             if attempt.stopped and isinstance(error, HEEDING):

@@ -122,7 +122,10 @@ def _uncommitted(attempt: Attempt) -> Outcome:
 
     The fence refuses this outcome where that transaction was committed; where it was not, the job must not hang.
     """
-    text = "complete(connection=…) was called, but its transaction was not committed; commit it before returning"
+    text = (
+        "complete(connection=…) was called, but its transaction was not committed; commit it before returning, and on"
+        " an asynchronous connection await complete"
+    )
     return after_failure(attempt.row, error_record(f"Uncommitted: {text}"), attempt.plan.terms)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from millrace.errors import ConfigurationError, NotSupported, SchemaMismatch, StoreUnavailable
+from millrace.stores.beneath import driver_connection
 from millrace.stores.sqlite.migrations import VERSION
 from millrace.stores.sqlite.session import Session
 
@@ -26,16 +27,26 @@ TOUCH = "INSERT INTO {p}meta(key, value) VALUES('schema', '0') ON CONFLICT DO NO
 VERSIONS = "SELECT key, CAST(value AS INTEGER) FROM {p}meta WHERE key IN ('schema', 'min_reader')"  # likewise
 
 
-def require_connection(connection: object, path: str) -> sqlite3.Connection:
-    """Return the connection, if it is one of `sqlite3`.
+def require_connection(given: object, path: str) -> sqlite3.Connection:
+    """Return the connection of `sqlite3` that was given, or that lies beneath one of SQLAlchemy or Django.
 
     Raises:
-        NotSupported: It is not.
+        NotSupported: There is none.
+        ConfigurationError: It is closed, another thread's, or Django's and not in a transaction.
     """
+    connection: object = driver_connection(given)
     if not isinstance(connection, sqlite3.Connection):
+        beneath = "" if connection is given else f" on {type(connection).__module__}"
         raise NotSupported(
-            f"{type(connection).__name__} is not a connection to the SQLite file {path}; give a sqlite3.Connection"
+            f"{type(given).__name__}{beneath} is not a connection to the SQLite file {path}; give a sqlite3.Connection,"
+            " or SQLAlchemy's or Django's on top of one"
         )
+    try:
+        connection.cursor().close()
+    except sqlite3.ProgrammingError as error:
+        raise ConfigurationError(
+            f"connection {connection!r} cannot be used here: {error}; give one that is open and of this thread"
+        ) from error
     return connection
 
 

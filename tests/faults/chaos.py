@@ -1,20 +1,24 @@
-"""Chaos: workers on one file are killed and paused past their leases while jobs come in. Owns the dice, no verdict."""
+"""Chaos: workers of one store are killed and paused past their leases while jobs come in. Owns the dice, no verdict.
+
+What befalls the store itself is told by `strikes`, and then whoever calls the store takes a refusal as it comes.
+"""
 
 from __future__ import annotations
 
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event, Timer
+from typing import Any
 
-from millrace import NewJob
+from millrace import NewJob, StoreUnavailable
 from millrace.messages import JobFilter
 from millrace.states import CANCELLABLE
 from tests.faults.company import Company, Member
 
-__all__ = ["Chaos"]
+__all__ = ["Chaos", "Turn"]
 
 WORKERS = 3
 SLICE = 0.01  # seconds between two looks at what is due
@@ -30,15 +34,22 @@ class Chaos:
         company: Whom it befalls; nobody is hired yet.
         seed: Of its dice.
         seconds: How long it lasts.
-        pauses: About how many processes a second are stopped.
+        pauses: About how many processes a second are stopped; 0 for none, and nobody is killed either.
+        strikes: What befalls the store meanwhile.
+        heal: Makes the store well again, at the end.
+        hires: The options of each worker; one for each.
     """
 
     company: Company
     seed: int
     seconds: float
     pauses: float = 1.0
+    strikes: Sequence[Turn] = ()
+    heal: Callable[[], None] = lambda: None
+    hires: Sequence[Mapping[str, Any]] = field(default_factory=lambda: [dict[str, Any]()] * WORKERS)
     kills: int = 0
     stops: int = 0
+    refusals: int = 0
     healed_after: float = 0.0
     _pauses: dict[Member, Timer] = field(default_factory=dict[Member, Timer])
     _workers: list[Member] = field(default_factory=list[Member])
@@ -46,22 +57,35 @@ class Chaos:
     def run(self) -> None:
         """Let it rage, then heal: everybody goes on, and all jobs come to an end."""
         self.dice = random.Random(self.seed)
-        self._workers = [self.company.hire(concurrency=8) for _ in range(WORKERS)]
+        self._workers = [self.company.hire(concurrency=8, **told) for told in self.hires]
         by_hand = self.company.hire("consume")
         end = time.monotonic() + self.seconds
         turns = [
             Turn(self._produce, 0.08, 0.12),
             Turn(self._cancel_some, 0.3, 0.6),
-            Turn(self._kill_one, 0.1, 0.4),
-            Turn(lambda: self._pause(by_hand), 2 / self.pauses, 3 / self.pauses),
-            Turn(lambda: self._pause(self.dice.choice(self._workers)), 1.5 / self.pauses, 2.5 / self.pauses),
+            *self.strikes,
         ]
+        if self.pauses:
+            turns += [
+                Turn(self._kill_one, 0.1, 0.4),
+                Turn(lambda: self._pause(by_hand), 2 / self.pauses, 3 / self.pauses),
+                Turn(lambda: self._pause(self.dice.choice(self._workers)), 1.5 / self.pauses, 2.5 / self.pauses),
+            ]
         clock = Event()  # never set: it only paces
         while (now := time.monotonic()) < end:
             for turn in turns:
-                turn.take(now, self.dice)
+                self._take(turn, now)
             clock.wait(SLICE)
         self._heal(by_hand)
+
+    def _take(self, turn: Turn, now: float) -> None:
+        """Take a turn, where it is due; a store that is being struck may refuse, and nothing else may."""
+        try:
+            turn.take(now, self.dice)
+        except StoreUnavailable:
+            if not self.strikes:
+                raise
+            self.refusals += 1
 
     def _produce(self) -> None:
         self.company.app.enqueue_many(
@@ -104,6 +128,7 @@ class Chaos:
     def _heal(self, by_hand: Member) -> None:
         for end in self._pauses.values():
             end.join()
+        self.heal()
         begun = time.monotonic()
         self.company.wait_until_quiet(HEALED_WITHIN)
         self.healed_after = time.monotonic() - begun

@@ -1,4 +1,4 @@
-"""A company of worker processes on one file: how they are hired, led and lost, and what they have written down."""
+"""A company of worker processes on one store: how they are hired, led and lost, and what they have written down."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from millrace import JobState, Millrace, NewJob
+from millrace import JobState, Millrace, NewJob, StoreUnavailable
 from millrace.job import JobRow
 from millrace.messages import JobFilter
 from millrace.states import FINAL
@@ -46,15 +46,20 @@ class Member(Actor):
 
 
 class Company:
-    """One file, this process as producer, and the processes that work on it.
+    """One store, this process as producer, and the processes that work on it.
+
+    Args:
+        folder: Where the journals go; an SQLite file too, where no URL is given.
+        url: Of the store, an empty one.
+        mutant: A fault of the stores of those hired.
 
     Attributes:
         app: The producer's app.
         members: Those hired, the dead included.
     """
 
-    def __init__(self, folder: Path, mutant: str | None = None) -> None:
-        self.url = f"sqlite:///{folder / 'jobs.db'}"
+    def __init__(self, folder: Path, url: str | None = None, mutant: str | None = None) -> None:
+        self.url = url or f"sqlite:///{folder / 'jobs.db'}"
         self.members: list[Member] = []
         self._folder = folder / "journals"
         self._folder.mkdir()
@@ -62,9 +67,12 @@ class Company:
         self._journal = Journal(self._folder, "producer")
         self.app: Millrace = make_app(recorded(self.url, self._journal), self._journal)
 
-    def hire(self, part: str = "work", *, wait: bool = True, **options: Any) -> Member:
-        """Start a process; wait until it is ready, unless told otherwise."""
-        member = Member(part, self.url, self._folder, json.dumps({**options, **self._mutant}))
+    def hire(self, part: str = "work", *, wait: bool = True, url: str | None = None, **options: Any) -> Member:
+        """Start a process, on the company's store or by another way to it; wait until it is ready, unless told not to.
+
+        Of its options `skew` is by how many seconds its clock is wrong; a worker takes all others.
+        """
+        member = Member(part, url or self.url, self._folder, json.dumps({**options, **self._mutant}))
         self.members.append(member)
         if wait:
             member.wait_until_ready()
@@ -89,8 +97,11 @@ class Company:
                 return rows
 
     def all_ended(self) -> bool:
-        """Tell whether every job has ended."""
-        counts = self.app.counts()
+        """Tell whether every job has ended; of a store that has just been away nobody knows."""
+        try:
+            counts = self.app.counts()
+        except StoreUnavailable:
+            return False
         return not any(number for state, number in counts.items() if state not in FINAL)
 
     def wait_until_quiet(self, patience: float = 30.0) -> None:
@@ -110,9 +121,9 @@ class Company:
 
 
 @contextmanager
-def open_company(folder: Path, mutant: str | None = None) -> Generator[Company]:
+def open_company(folder: Path, url: str | None = None, mutant: str | None = None) -> Generator[Company]:
     """Open a company, and close it whatever happens."""
-    company = Company(folder, mutant)
+    company = Company(folder, url, mutant)
     try:
         yield company
     finally:

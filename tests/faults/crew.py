@@ -14,11 +14,13 @@ import random
 import select
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from millrace import Backoff, JobContext, LeaseLost, Millrace
+import time_machine
+
+from millrace import Backoff, Job, JobContext, LeaseLost, Millrace, StoreUnavailable
 from millrace.conformance.mutants import MUTANTS
 from millrace.job import JobRow
 from millrace.messages import ClaimRequest, StepAnswer
@@ -80,6 +82,16 @@ def make_app(store: Store, journal: Journal) -> Millrace:
     return app
 
 
+@contextlib.contextmanager
+def wrong_by(seconds: float) -> Generator[None]:
+    """Let the time of day be wrong in this process; what measures durations stays right."""
+    if not seconds:
+        yield
+        return
+    with time_machine.travel(time.time() + seconds, tick=True):
+        yield
+
+
 class DyingStore:
     """A store in whose step the process dies: in the first from the n-th on that claims, or finishes, and commits."""
 
@@ -123,21 +135,25 @@ def consume(url: str, journal: Journal, options: dict[str, Any]) -> None:
         app.store.migrate()
         tell("ready")
         while not select.select([sys.stdin], [], [], 0)[0]:
-            jobs = app.claim(4, tasks=["work"], lease=LEASE)
+            jobs: Sequence[Job[Any]] = ()
+            with contextlib.suppress(StoreUnavailable):
+                jobs = app.claim(4, tasks=["work"], lease=LEASE)
             for job in jobs:
                 journal.write("began", job=job.row.id.hex(), claim=job.row.claim, worker=job.row.worker)
                 time.sleep(chance.uniform(0.03, 0.12))
                 journal.write("finished", job=job.row.id.hex(), claim=job.row.claim, worker=job.row.worker)
-                with contextlib.suppress(LeaseLost):
+                with contextlib.suppress(LeaseLost, StoreUnavailable):
                     app.complete(job, job.claim)
             if not jobs:
                 select.select([sys.stdin], [], [], 0.02)
 
 
 def main(part: str, url: str, folder: str, options: str) -> None:
-    """Play a part."""
+    """Play a part, by a clock that is as wrong as the options say."""
     journal = Journal(Path(folder), part)
-    {"work": work, "consume": consume}[part](url, journal, json.loads(options))
+    told = json.loads(options)
+    with wrong_by(told.pop("skew", 0)):
+        {"work": work, "consume": consume}[part](url, journal, told)
     journal.close()
 
 

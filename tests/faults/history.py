@@ -15,6 +15,9 @@ from typing import Any
 from millrace.job import JobRow
 from millrace.states import FINAL, JobState
 
+#: What a store has said, in contrast to what was asked of it and what handlers did.
+ACKNOWLEDGED = frozenset({"enqueued", "claimed", "ended", "refused", "rescued"})
+
 
 @dataclass
 class Report:
@@ -26,6 +29,7 @@ class Report:
     rescues: int = 0
     refused: int = 0
     zombie_runs: int = 0
+    forked: int = 0
 
     def found(self, invariant: str, job: str, text: str) -> None:
         """Note a violation."""
@@ -38,9 +42,19 @@ class Report:
         )
 
 
-def check(events: Sequence[Mapping[str, Any]], rows: Iterable[JobRow]) -> Report:
-    """Check a whole history against the invariants; `rows` is every job after all is quiet."""
+def check(events: Sequence[Mapping[str, Any]], rows: Iterable[JobRow], *, forked_at: int | None = None) -> Report:
+    """Check a whole history against the invariants.
+
+    Args:
+        events: What all have written down.
+        rows: Every job after all is quiet.
+        forked_at: When a standby took over that had not followed to the end: what the store had acknowledged before may
+            never have been, and claim numbers may have been given anew.
+    """
     report = Report()
+    if forked_at is not None:
+        report.forked = len(_at_work(events, forked_at))
+        events = [event for event in events if event["t"] >= forked_at or event["e"] not in ACKNOWLEDGED]
     lives: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for event in events:
         lives[event["job"]].append(event)
@@ -66,6 +80,7 @@ def _check_life(report: Report, job: str, life: Sequence[Mapping[str, Any]], row
         report.found("liveness", job, f"is still {row.state} after all is quiet")
     _check_claims(report, job, life, row)
     _check_ends(report, job, life, row)
+    _check_workers(report, job, life)
     if row.attempt > row.max_attempts or row.attempt + row.crashes > row.claim:
         report.found("tries", job, f"attempt {row.attempt}, crashes {row.crashes}, claim {row.claim} do not add up")
 
@@ -82,6 +97,15 @@ def _check_claims(report: Report, job: str, life: Sequence[Mapping[str, Any]], r
         report.found("order", job, f"its revisions do not rise with its claims: {revs}")
 
 
+def _at_work(events: Sequence[Mapping[str, Any]], at: int) -> set[str]:
+    """The jobs that had been claimed at a moment, and not ended."""
+    held = Counter[str]()
+    for event in events:
+        if event["t"] < at and event["e"] in {"claimed", "ended"}:
+            held[event["job"]] += 1 if event["e"] == "claimed" else -1
+    return {job for job, number in held.items() if number > 0}
+
+
 def _check_ends(report: Report, job: str, life: Sequence[Mapping[str, Any]], row: JobRow) -> None:
     completed = [event for event in life if event["e"] == "ended" and event["state"] == "completed"]
     if len(completed) > 1:
@@ -92,15 +116,22 @@ def _check_ends(report: Report, job: str, life: Sequence[Mapping[str, Any]], row
             report.found("fence", job, f"claim {event['claim']} completed it and claim {later[0]} was given after")
         if row.state is not JobState.COMPLETED or row.claim != event["claim"]:
             report.found("one completion", job, f"claim {event['claim']} completed it, it ends {row.state}")
-    rescued = {event["claim"] for event in life if event["e"] == "rescued"}
-    for event in life:
-        if event["e"] == "ended" and event["claim"] in rescued:
-            report.found("fence", job, f"claim {event['claim']} was rescued, and its outcome written as well")
     if row.state is JobState.COMPLETED:
         ran = {event["claim"] for event in life if event["e"] == "finished"}
         if row.claim not in ran:
             report.found("at least once", job, f"is completed by claim {row.claim}, whose handler did not finish")
     report.zombie_runs += _overlaps(life)
+
+
+def _check_workers(report: Report, job: str, life: Sequence[Mapping[str, Any]]) -> None:
+    rescued = {event["claim"] for event in life if event["e"] == "rescued"}
+    for event in life:
+        if event["e"] == "ended" and event["claim"] in rescued:
+            report.found("fence", job, f"claim {event['claim']} was rescued, and its outcome written as well")
+    given = {event["claim"]: event.get("worker") for event in life if event["e"] == "claimed"}
+    for event in life:
+        if event["e"] == "ended" and event.get("worker") != given.get(event["claim"], event.get("worker")):
+            report.found("fence", job, f"claim {event['claim']} was ended by another worker than it was given to")
 
 
 def _overlaps(life: Sequence[Mapping[str, Any]]) -> int:

@@ -61,6 +61,15 @@ def test_a_whole_history_with_a_zombie_passes_and_is_counted() -> None:
         ([*WHOLE, event("claimed", 3, rev=9)], [ROW], "fence"),
         ([*WHOLE, event("ended", 2, state="completed")], [ROW], "one completion"),
         ([*WHOLE, event("ended", 1, state="failed")], [ROW], "fence"),
+        (
+            [
+                *without("ended", 2),
+                event("ended", 2, worker=8, state="completed"),
+                event("claimed", 2, rev=3, worker=9),
+            ],
+            [ROW],
+            "fence",
+        ),
         (without("finished", 2), [ROW], "at least once"),
         (WHOLE, [msgspec.structs.replace(ROW, state=JobState.DEAD)], "one completion"),
         (WHOLE, [msgspec.structs.replace(ROW, attempt=6)], "tries"),
@@ -74,3 +83,17 @@ def test_a_contradiction_is_found(events: Any, rows: Any, invariant: Any) -> Non
 def test_what_a_killed_process_did_not_write_down_is_no_contradiction() -> None:
     events = [each for each in WHOLE if each["e"] not in ("rescued", "refused", "enqueued") and each["claim"] != 1]
     assert check(timed(events), [ROW]).violations == []
+
+
+def test_what_was_acknowledged_before_a_fork_may_never_have_been() -> None:
+    """The standby that took over never saw the second claim; so the job was given once more by that number."""
+    events = timed([*WHOLE, event("claimed", 2, rev=3), event("began", 2), event("ended", 2, state="completed")])
+    assert check(events, [ROW]).violations
+    assert check(events, [ROW], forked_at=len(WHOLE)).violations == []
+    assert check(timed(WHOLE), [], forked_at=len(WHOLE)).violations == []
+    assert check(timed(WHOLE), [ROW], forked_at=7).forked == 1
+
+
+def test_what_was_acknowledged_after_a_fork_holds() -> None:
+    report = check(timed(WHOLE), [], forked_at=1)
+    assert [each.split(":")[0] for each in report.violations] == ["no loss"]

@@ -165,6 +165,13 @@ class Cluster:
 
     # -- what is done to it
 
+    def sessions(self) -> int:
+        """Count the sessions of others."""
+        ((number,),) = self.run(
+            "select count(*) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend'"
+        )
+        return int(number)
+
     def terminate_all(self) -> int:
         """End every other session; return how many there were."""
         ((ended,),) = self.run(

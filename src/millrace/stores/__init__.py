@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from millrace.clock import Clock
@@ -18,15 +18,18 @@ from millrace.store import Store
 
 if TYPE_CHECKING:
     from millrace.stores.memory import MemoryStore
+    from millrace.stores.postgres import PostgresStore
     from millrace.stores.sqlite import SQLiteStore
 
-__all__ = ["MemoryStore", "SQLiteStore", "open_store"]
+__all__ = ["MemoryStore", "PostgresStore", "SQLiteStore", "open_store"]
 
 _GROUP = "millrace.stores"
-_HOMES = {"MemoryStore": "millrace.stores.memory", "SQLiteStore": "millrace.stores.sqlite"}
+_HOMES = {
+    "MemoryStore": "millrace.stores.memory",
+    "PostgresStore": "millrace.stores.postgres",
+    "SQLiteStore": "millrace.stores.sqlite",
+}
 _ABSENT = {
-    "postgres": "PostgreSQL",
-    "postgresql": "PostgreSQL",
     "redis": "Redis",
     "rediss": "Redis",
     "valkey": "Valkey",
@@ -37,10 +40,10 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     """Open the store that a URL names.
 
     Args:
-        url: `sqlite:///relative.db`, `sqlite:////absolute.db`, `memory://` for a new store of its own, `memory://name`
-            for the one of that name in this process, or a scheme that another package brings. Options of the store
-            stand in the query: `?synchronous=normal`.
-        clock: Gives the time; None is the host's clock. Tests give a `millrace.testing.ManualClock`.
+        url: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://user@host/database`, `memory://` for a new
+            store of its own, `memory://name` for the one of that name in this process, or a scheme that another package
+            brings. Options of the store stand in the query: `?synchronous=normal`.
+        clock: Gives the time; None is the host's clock, or the server's. Tests give a `millrace.testing.ManualClock`.
 
     Raises:
         ConfigurationError: The scheme or an option is not known.
@@ -64,6 +67,9 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     family = _ABSENT.get(scheme.partition("+")[0])
     if family is not None:
         raise ConfigurationError(f"this version of Millrace has no {family} store yet; use sqlite:///jobs.db")
+    if scheme.partition("+")[0] in _BUILT_IN:
+        ours = scheme.partition("+")[0]
+        raise ConfigurationError(f"{scheme}:// names another library's driver; write {ours}://, the rest stays")
     known = ", ".join(f"{name}://" for name in sorted(_BUILT_IN.keys() | found.keys()))
     raise ConfigurationError(f"no store is known for {scheme}://; known are {known}")
 
@@ -86,7 +92,23 @@ def _open_memory(url: str, *, clock: Clock | None) -> Store:
     return MemoryStore(unquote(parts.netloc) or None, clock=clock)
 
 
-_BUILT_IN: Mapping[str, Callable[..., Store]] = {"memory": _open_memory, "sqlite": _open_sqlite}
+def _open_postgres(url: str, *, clock: Clock | None) -> Store:
+    try:
+        from millrace.stores.postgres import from_url
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "psycopg":
+            raise
+        raise ConfigurationError("a PostgreSQL store needs psycopg; install millrace[postgres]") from error
+    opened: Store = cast("Any", from_url(url, clock=clock))
+    return opened
+
+
+_BUILT_IN: Mapping[str, Callable[..., Store]] = {
+    "memory": _open_memory,
+    "postgres": _open_postgres,
+    "postgresql": _open_postgres,
+    "sqlite": _open_sqlite,
+}
 
 
 def _from_another_package(entry: EntryPoint, url: str, clock: Clock | None) -> Store:

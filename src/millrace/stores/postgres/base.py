@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from millrace.clock import Clock
-from millrace.messages import StepAnswer
+from millrace.errors import MillraceError, StoreUnavailable
+from millrace.messages import Finding, StepAnswer
 from millrace.outcome import Outcome
+from millrace.store import Subscription
 from millrace.stores.postgres.connection import Connection
-from millrace.stores.postgres.lines import Lines
+from millrace.stores.postgres.health import find_trouble
+from millrace.stores.postgres.home import Home
+from millrace.stores.postgres.migrations import to_sql
 from millrace.stores.postgres.session import Session
-from millrace.stores.postgres.texts import SERVER_NOW, Texts
+from millrace.stores.postgres.strays import give_back
+from millrace.stores.postgres.texts import Texts
 from millrace.stores.postgres.url import read_url
 
 __all__ = ["ServerStore"]
 
 T = TypeVar("T")
 
-TIME = f"select {SERVER_NOW}"
+_getpid = os.getpid
 
 
 class ServerStore:
@@ -36,21 +43,42 @@ class ServerStore:
         self.url = self._settings.url
         self._texts = Texts(self._settings.schema, light=not self._settings.claim_commit)
         self._clock = clock
-        self._lines = Lines(self._settings, self._welcome)
+        self._own_home = Home(self._settings, clock)
 
     def __repr__(self) -> str:
         return f"PostgresStore({self.url!r})"
 
     def now(self) -> int:
-        """Return the store's time in microseconds."""
-        if self._clock is not None:
-            return self._clock.now()
-        at: int = self._read(lambda session: session.rows(TIME))[0][0]
-        return at
+        """Return the server's time in microseconds; never steps back within a process."""
+        return self._home.time.now()
+
+    def migrate(self) -> list[str]:
+        """Create or upgrade the schema; return what was done."""
+        return self._home.migrate()
+
+    def script(self, *, since: int = 0) -> list[str]:
+        """Return the migrations after a version as statements, without connecting."""
+        return to_sql(self._settings.schema, since)
 
     def close(self) -> None:
-        """Release every connection and thread."""
-        self._lines.close()
+        """Release every connection and thread. A second call does nothing."""
+        self._home.close()
+
+    # -- hints and health
+
+    def watch(self, on_change: Callable[[], None]) -> Subscription:
+        """Call back, from any thread, soon after jobs may have become claimable or changed."""
+        home = self._home
+        home.open()
+        return home.watchers.add(on_change)
+
+    def check(self) -> list[Finding]:
+        """Look for trouble that `doctor` should tell."""
+        home = self._home
+        try:
+            return home.lines.read(lambda connection, _: find_trouble(self._settings, connection))
+        except MillraceError as error:
+            return [Finding("error", "server", str(error))]
 
     # -- within the store: how a verb gets to the server. `body` may use nothing but the session that it is given.
 
@@ -63,11 +91,13 @@ class ServerStore:
             repeatable: It may be run again, with `session.again`, where the connection was lost and nobody knows
                 whether it was committed.
         """
-        return self._lines.write(self._bound(body, now), repeatable=repeatable)
+        home = self._home
+        return home.lines.write(self._bound(home, body, now), repeatable=repeatable)
 
     def _read(self, body: Callable[[Session], T], *, now: int | None = None) -> T:
         """Run a body that only reads, and return what it returns."""
-        return self._lines.read(self._bound(body, now))
+        home = self._home
+        return home.lines.read(self._bound(home, body, now))
 
     def _beat(self, body: Callable[[Session], T], *, within: float, now: int | None = None) -> T:
         """Run a body that extends leases, on a connection of its own; it may be run again.
@@ -77,13 +107,14 @@ class ServerStore:
             within: Seconds: a third of the shortest lease.
             now: As for `_write`.
         """
-        return self._lines.beat(self._bound(body, now), within=within)
+        home = self._home
+        return home.lines.beat(self._bound(home, body, now), within=within)
 
     def _step(
         self,
         body: Callable[[Session], StepAnswer],
-        worker: int,  # noqa: ARG002
-        outcomes: Sequence[Outcome],  # noqa: ARG002
+        worker: int,
+        outcomes: Sequence[Outcome],
         *,
         now: int | None = None,
     ) -> StepAnswer:
@@ -93,7 +124,19 @@ class ServerStore:
         where the job then shows this very outcome of this very claim and worker, it is done, and not lost. Claims whose
         reply was lost are given back before the worker's next step.
         """
-        return self._lines.write(self._bound(body, now), patient=False)
+        home = self._home
+        hold = home.held.of(worker)
+        if hold is None:
+            return home.lines.write(self._bound(home, body, now), patient=False)
+        with hold.step(partial(self._give_back, home, worker)):
+            again = hold.doubts(outcomes)
+            try:
+                answer = home.lines.write(self._bound(home, body, now, again=again), patient=False)
+            except StoreUnavailable:
+                hold.unanswered(outcomes)
+                raise
+            hold.answered(outcomes, answer)
+            return answer
 
     def _changed(self, queues: Iterable[str] = ()) -> None:
         """Tell the watchers of this process, and by notice those of others, that something was committed.
@@ -101,16 +144,53 @@ class ServerStore:
         Args:
             queues: Where jobs may have become claimable: each is told of at most once in 20 ms.
         """
+        self._home.changed(queues)
 
     def _nothing_to_do(self) -> int:
         """Return the time; a store that is closed says so even where there is nothing to do."""
-        return self.now()
+        home = self._home
+        home.lines.check()
+        return home.time.now()
 
-    def _bound(self, body: Callable[[Session], T], now: int | None) -> Callable[[Connection, bool], T]:
+    # -- workers
+
+    def _begin_work(self, worker: int) -> None:
+        """Note that a worker of this process is about to be registered, new or known."""
+        home = self._home
+        if home.held.begin(worker):
+            home.lines.begin_work()
+
+    def _end_work(self, worker: int) -> None:
+        """Note that a worker has stopped."""
+        home = self._home
+        if home.held.end(worker):
+            home.lines.end_work()
+
+    def _let_go(self, worker: int, id: bytes, claim: int) -> None:
+        """Note that a job is no longer a worker's, as an answer to its beat has told."""
+        hold = self._home.held.of(worker)
+        if hold is not None:
+            hold.forget(id, claim)
+
+    def _give_back(self, home: Home, worker: int, held: Sequence[bytes]) -> None:
+        def body(session: Session) -> int:
+            return give_back(session, worker, held)
+
+        if home.lines.write(self._bound(home, body, None), patient=False):
+            self._changed()
+
+    @property
+    def _home(self) -> Home:
+        home = self._own_home
+        if home.pid != _getpid():
+            home.abandon()
+            home = self._own_home = Home(self._settings, self._clock)
+        return home
+
+    def _bound(
+        self, home: Home, body: Callable[[Session], T], now: int | None, *, again: bool = False
+    ) -> Callable[[Connection, bool], T]:
         texts = self._texts
-        if now is None and self._clock is not None:
-            now = self._clock.now()
-        return lambda connection, again: body(Session(connection, texts, now, again=again))
-
-    def _welcome(self, connection: Connection) -> None:
-        """See to the schema on a new connection that writes."""
+        if now is None:
+            now = home.time.given()
+        return lambda connection, repeated: body(Session(connection, texts, now, again=again or repeated))

@@ -84,6 +84,24 @@ class Connection:
         """The server's version, such as 160004."""
         return self._raw.info.server_version
 
+    @property
+    def backend(self) -> int:
+        """The number of the server's process."""
+        return self._raw.info.backend_pid
+
+    def notices(self) -> list[int]:
+        """Take in what the server has said of itself; return the numbers of the processes whose notices came.
+
+        Raises:
+            psycopg.OperationalError: The connection is lost.
+        """
+        pgconn = self._raw.pgconn
+        pgconn.consume_input()
+        senders: list[int] = []
+        while (notice := pgconn.notifies()) is not None:
+            senders.append(notice.be_pid)
+        return senders
+
     def is_stale(self) -> bool:
         """Tell whether the server has closed it while it was idle. A look at the socket, no trip."""
         pgconn = self._raw.pgconn
@@ -97,11 +115,6 @@ class Connection:
     def fileno(self) -> int:
         """Return the socket's number, to wait on."""
         return self._raw.fileno()
-
-    @property
-    def raw(self) -> psycopg.Connection[Any]:
-        """The driver's own object, for the listener."""
-        return self._raw
 
     def shut_down(self) -> None:
         """Make a call that is under way fail; from any thread."""

@@ -43,7 +43,7 @@ class Lines:
         self._changing = threading.Lock()
         self._workers = 0
         self.closed = False
-        self._add_writer("millrace")
+        self._add_writer()
 
     # -- calls
 
@@ -58,7 +58,7 @@ class Lines:
 
     def read(self, body: Body[T]) -> T:
         """Run a body that only reads, and may therefore be repeated."""
-        self._check()
+        self.check()
         reader = self._reader
         if reader is None:
             return self.write(body, within=self._settings.read_deadline, repeatable=True)
@@ -67,7 +67,7 @@ class Lines:
 
     def beat(self, body: Body[T], *, within: float) -> T:
         """Run a body that may not wait for any other, `within` seconds, and may be repeated."""
-        self._check()
+        self.check()
         beats = self._beats
         if beats is None:
             return self.write(body, within=within, repeatable=True, patient=False)
@@ -82,10 +82,10 @@ class Lines:
             self._workers += 1
             if self._workers > 1:
                 return
-            self._add_writer("millrace steps")
+            self._add_writer()
             settings = self._settings
-            self._beats = Line(settings, self.watchdog, "millrace beats", settings.deadline, _nothing)
-            self._reader = Line(settings, self.watchdog, "millrace reads", settings.read_deadline, _nothing)
+            self._beats = Line(settings, self.watchdog, "millrace beats", settings.deadline, self._on_open)
+            self._reader = Line(settings, self.watchdog, "millrace reads", settings.read_deadline, self._on_open)
 
     def end_work(self) -> None:
         """A worker of this process has stopped; the last one takes its connections along."""
@@ -115,7 +115,7 @@ class Lines:
                 return
             self.closed = True
             for _ in self._all:
-                self._wait_for_line().drop()
+                self._free.get().drop()
             for line, lock in ((self._beats, self._beating), (self._reader, self._reading)):
                 if line is not None:
                     with lock:
@@ -134,17 +134,34 @@ class Lines:
             line.drop()
             self._free.put(line)
 
-    def _check(self) -> None:
+    @property
+    def opened(self) -> bool:
+        """Whether there is a connection that writes."""
+        return any(line.connection is not None for line in self._all)
+
+    def is_own(self, backend: int) -> bool:
+        """Tell whether a server process is the other end of one of these connections."""
+        return any(
+            line is not None and line.connection is not None and line.connection.backend == backend
+            for line in (*self._all, self._beats, self._reader)
+        )
+
+    def check(self) -> None:
+        """See that it is open.
+
+        Raises:
+            StoreUnavailable: It was closed.
+        """
         if self.closed:
             raise StoreUnavailable(f"the store of {self._settings.url} is closed; open it anew")
 
-    def _add_writer(self, name: str) -> None:
-        line = Line(self._settings, self.watchdog, name, self._settings.deadline, self._on_open)
+    def _add_writer(self) -> None:
+        line = Line(self._settings, self.watchdog, "millrace", self._settings.deadline, self._on_open)
         self._all.append(line)
         self._free.put(line)
 
     def _take(self, seconds: float) -> Line:
-        self._check()
+        self.check()
         try:
             line = self._free.get(timeout=seconds)
         except queue.Empty:
@@ -153,12 +170,5 @@ class Lines:
             ) from None
         if self.closed:
             self._free.put(line)
-            self._check()
+            self.check()
         return line
-
-    def _wait_for_line(self) -> Line:
-        return self._free.get()
-
-
-def _nothing(connection: Connection) -> None:
-    """Ask nothing of a new connection."""

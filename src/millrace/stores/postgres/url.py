@@ -78,7 +78,7 @@ def _conninfo(url: str, head: str, query: list[tuple[str, str]]) -> str:
     try:
         parts = conninfo_to_dict(for_libpq)
     except psycopg.Error as error:
-        said = str(error).strip()
+        said = str(error).strip().replace(for_libpq, masked(for_libpq))
         raise ConfigurationError(
             f"{masked(url)!r} is not understood: {said}; our own options are {', '.join(OPTIONS)}"
         ) from None

@@ -1,0 +1,216 @@
+"""The way from any older schema to this one: numbered steps, forward only. Owns their order and what is refused.
+
+A step is one transaction with the note that it was done, under a lock that all who migrate this schema take: two
+starters agree. A step only adds (expand); what it makes needless goes in a later release (contract), so that code one
+version older still works beside it. Whoever finds the schema as it should be takes no lock and reads one row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from millrace.errors import ConfigurationError, SchemaMismatch
+from millrace.stores.postgres.connection import Connection
+from millrace.stores.postgres.schema import TABLES
+from millrace.stores.postgres.settings import Settings
+from millrace.stores.postgres.texts import SERVER_NOW, Texts, quoted
+
+__all__ = ["OLDEST_SERVER", "STEPS", "VERSION", "Step", "index_names", "migrate", "table_names", "to_sql", "version_of"]
+
+OLDEST_SERVER = 140_000  #: as the server itself counts its versions
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One numbered step."""
+
+    version: int  #: the schema that it leads to
+    min_reader: int  #: the oldest code, by its own `VERSION`, that may work on the schema afterwards
+    summary: str
+    statements: tuple[str, ...]  #: templates, see `texts`
+    concurrently: tuple[tuple[str, str], ...] = ()
+    """Indexes that are made without stopping writers, outside of any transaction: the name, and the statement."""
+
+
+STEPS: tuple[Step, ...] = (Step(1, 1, "create the tables of version 1", TABLES),)
+
+VERSION = STEPS[-1].version  #: the schema that this code writes
+
+# One row by the primary key, backwards.
+NEWEST = "select version, min_reader from {s}.migration order by version desc limit 1"
+# What there is in the schema, before anything is made in it.
+RELATIONS = "select relname::text from pg_class where relnamespace = to_regnamespace(%(schema)b)"
+SCHEMAS = "select 1 from pg_namespace where nspname = %(name)b"
+# Held to the end of the transaction: a lock of the session would stay behind on a pooler's connection.
+LOCK = "select pg_advisory_xact_lock(hashtextextended('millrace ' || {name}, 0))"
+NO_LIMIT = "set local statement_timeout = 0"  # two starters wait for each other, and a large table takes its time
+MIGRATION = """create table {s}.migration (
+  version int primary key,
+  min_reader int not null,
+  applied_at bigint not null
+)"""
+NOTE = (
+    f"insert into {{s}}.migration (version, min_reader, applied_at) values ({{version}}, {{min_reader}}, {SERVER_NOW})"
+)
+# An index that was being made without a lock when its maker was stopped: there, and of no use.
+INVALID = """select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid
+ where not i.indisvalid and c.relnamespace = to_regnamespace(%(schema)b)"""
+
+_NO_TABLE = {"42P01", "3F000"}
+_TABLE = re.compile(r"create (?:unlogged )?table (?:if not exists )?\{s\}\.(\w+)", re.IGNORECASE)
+_INDEX = re.compile(r"create (?:unique )?index (?:if not exists )?(\w+)", re.IGNORECASE)
+
+
+def version_of(connection: Connection, settings: Settings, steps: Sequence[Step] = STEPS) -> int:
+    """Return the schema that is there, 0 where there is none. Reads one row and takes no lock that anyone waits for.
+
+    Raises:
+        SchemaMismatch: Only a newer Millrace may use it.
+    """
+    text = Texts(settings.schema).plain(NEWEST)
+    try:
+        rows = connection.rows(text, {})
+    except psycopg.Error as error:
+        if error.sqlstate in _NO_TABLE:
+            return 0
+        raise
+    if not rows:
+        return 0
+    ((version, min_reader),) = rows
+    known = steps[-1].version
+    if min_reader > known:
+        raise SchemaMismatch(
+            f"schema {settings.schema!r} of {settings.url} has version {version}, which only a Millrace of version "
+            f"{min_reader} or newer may use; this one knows {known}. Upgrade Millrace here, or choose another ?schema="
+        )
+    return int(min(version, known))
+
+
+def migrate(connection: Connection, settings: Settings, steps: Sequence[Step] = STEPS) -> list[str]:
+    """Bring the schema to the newest version; return what was done, a line each.
+
+    Raises:
+        SchemaMismatch: Only a newer Millrace may use it, tables of our names are somebody else's, or this role may not
+            make what is missing.
+        ConfigurationError: The server is too old.
+    """
+    if connection.version < OLDEST_SERVER:
+        raise ConfigurationError(
+            f"{settings.url} is PostgreSQL {connection.version // 10_000}; Millrace needs {OLDEST_SERVER // 10_000} or "
+            "newer"
+        )
+    if version_of(connection, settings, steps) == steps[-1].version:
+        return []
+    try:
+        done = _migrate(connection, settings, steps)
+    except psycopg.Error as error:
+        if error.sqlstate != "42501":
+            raise
+        raise SchemaMismatch(
+            f"schema {settings.schema!r} of {settings.url} is not there or not up to date, and this role may not "
+            f"change that ({error.diag.message_primary}); let its owner run `millrace migrate`"
+        ) from error
+    return done
+
+
+def _migrate(connection: Connection, settings: Settings, steps: Sequence[Step]) -> list[str]:
+    texts = Texts(settings.schema)
+    done: list[str] = []
+    for step in steps:
+        with connection.transaction():
+            connection.script(NO_LIMIT)
+            connection.script(_lock(settings.schema))
+            version = version_of_locked(connection, settings, steps)
+            if step.version <= version:
+                continue
+            if version == 0:
+                _begin(connection, settings)
+            for statement in (*step.statements, _note(step)):
+                connection.script(texts.plain(statement))
+        for name, statement in step.concurrently:
+            _make_index(connection, settings, name, texts.plain(statement))
+        done.append(f"schema {settings.schema} version {step.version}: {step.summary}")
+    return done
+
+
+def version_of_locked(connection: Connection, settings: Settings, steps: Sequence[Step]) -> int:
+    """Return the version within a transaction, which an error would end."""
+    relations = _relations(connection, settings)
+    return version_of(connection, settings, steps) if "migration" in relations else 0
+
+
+def _begin(connection: Connection, settings: Settings) -> None:
+    """Make the schema itself, unless a DBA has, and refuse one that has tables of our names."""
+    strangers = sorted(_relations(connection, settings) & (table_names() | {"migration"}))
+    if strangers:
+        raise SchemaMismatch(
+            f"schema {settings.schema!r} of {settings.url} already has {strangers[0]}, which is not one of Millrace's;"
+            " choose another one with ?schema="
+        )
+    # Asked first: `create schema if not exists` wants the right to make one even where it is there.
+    if not connection.rows(SCHEMAS, {"name": settings.schema}):
+        connection.script(f"create schema {quoted(settings.schema)}")
+    connection.script(Texts(settings.schema).plain(MIGRATION))
+
+
+def _relations(connection: Connection, settings: Settings) -> set[str]:
+    return {name for (name,) in connection.rows(RELATIONS, {"schema": quoted(settings.schema)})}
+
+
+def _make_index(connection: Connection, settings: Settings, name: str, statement: str) -> None:
+    """Make an index while others write; what an interrupted try has left is dropped first."""
+    if name in {left for (left,) in connection.rows(INVALID, {"schema": quoted(settings.schema)})}:
+        connection.script(f"drop index concurrently {quoted(settings.schema)}.{quoted(name)}")
+    if name not in _relations(connection, settings):
+        connection.script(statement)
+
+
+def to_sql(schema: str, since: int = 0, steps: Sequence[Step] = STEPS) -> list[str]:
+    """Return the statements that lead from a version to the newest, for someone to run by hand.
+
+    >>> to_sql("millrace", since=VERSION)
+    []
+    """
+    texts = Texts(schema)
+    lines: list[str] = []
+    for step in steps:
+        if step.version <= since:
+            continue
+        lines += [f"-- version {step.version}: {step.summary}", "begin;", f"{_lock(schema)};"]
+        if since == 0 and step is steps[0]:
+            lines += [f"create schema if not exists {quoted(schema)};", f"{texts.plain(MIGRATION)};"]
+        lines += [f"{texts.plain(statement)};" for statement in (*step.statements, _note(step))]
+        lines.append("commit;")
+        lines += [f"{texts.plain(statement)};" for _, statement in step.concurrently]
+    return lines
+
+
+def table_names(steps: Sequence[Step] = STEPS) -> set[str]:
+    """Name the tables that the steps make, but for the one of the steps themselves.
+
+    >>> "job" in table_names()
+    True
+    """
+    return {name for step in steps for statement in step.statements for name in _TABLE.findall(statement)}
+
+
+def index_names(steps: Sequence[Step] = STEPS) -> set[str]:
+    """Name the indexes that the steps make.
+
+    >>> "job_ready" in index_names()
+    True
+    """
+    made = {name for step in steps for statement in step.statements for name in _INDEX.findall(statement)}
+    return made | {name for step in steps for name, _ in step.concurrently}
+
+
+def _lock(schema: str) -> str:
+    return LOCK.replace("{name}", f"'{schema}'")  # letters, digits and _ only: see `Settings`
+
+
+def _note(step: Step) -> str:
+    return NOTE.replace("{version}", str(step.version)).replace("{min_reader}", str(step.min_reader))

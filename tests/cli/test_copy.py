@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from millrace.store import Store
 from millrace.stores import MemoryStore, SQLiteStore
 from millrace.stores.sqlite.store import SQLiteStore as FileStore
 from millrace.testing.clock import ManualClock
-from millrace.transfer import WholeJob
+from millrace.transfer import Restored, WholeJob
 from tests.cli.conftest import Shop
 
 FROM, TO = "sqlite:///from.db", "sqlite:///to.db"
@@ -101,7 +101,7 @@ def test_a_second_run_copies_only_what_is_missing(shop: Shop, source: Bench, tar
 def test_a_copy_that_was_cut_short_goes_on_where_it_was(
     shop: Shop, source: Bench, target: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source.add_some(1200)
+    source.add_some(400)
     pages = FileStore.restore
     calls = 0
 
@@ -115,10 +115,10 @@ def test_a_copy_that_was_cut_short_goes_on_where_it_was(
     monkeypatch.setattr(FileStore, "restore", fail_at_the_third)
     answer = shop.millrace("copy", FROM, TO)
     assert (answer.code, answer.err.strip()) == (1, "millrace: interrupted")
-    assert sum(target.counts().values()) == 1000
+    assert sum(target.counts().values()) == 150
 
-    assert shop.json("copy", FROM, TO)["copied"] == 200
-    assert ids(target)[:200] == ids(source.store)[:200]
+    assert shop.json("copy", FROM, TO)["copied"] == 250
+    assert ids(target) == ids(source.store)
 
 
 def test_settings_of_queues_go_first_and_those_of_the_target_stay(shop: Shop, source: Bench, target: Store) -> None:
@@ -239,6 +239,34 @@ def test_only_a_terminal_is_shown_a_progress_bar(shop: Shop, source: Bench, monk
 
     assert "copying" in terminal.getvalue()
     assert "600/600" in terminal.getvalue()
+
+
+class Scales(MemoryStore):
+    """A store that writes down how many jobs come at once, and what their arguments weigh."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[tuple[int, int]] = []
+
+    def restore(self, jobs: Sequence[WholeJob]) -> Restored:
+        self.parts.append((len(jobs), sum(len(job.row.args) for job in jobs)))
+        return super().restore(jobs)
+
+
+@pytest.mark.parametrize(("number", "size"), [(60, 1 << 20), (1500, 100)], ids=["heavy", "light"])
+def test_heavy_jobs_are_copied_a_few_at_a_time_and_light_ones_in_full_pages(number: int, size: int) -> None:
+    memory, scales, copied = MemoryStore(), Scales(), copying.Copied()
+    args = b'"' + b"x" * size + b'"'
+    Bench(memory, ManualClock(memory.now())).add_some(number, args=args)
+
+    for _ in copying.copy_jobs(memory, scales, copied):
+        pass
+
+    assert copied.jobs == number
+    assert max(weight for _, weight in scales.parts) < 17 << 20
+    assert max(jobs for jobs, _ in scales.parts) == min(500, (16 << 20) // len(args))
+    memory.close()
+    scales.close()
 
 
 def test_a_store_that_gives_no_whole_jobs_is_not_supported() -> None:

@@ -25,6 +25,8 @@ from millrace.transfer import MAX_WHOLE, Transfer, WholeJob
 __all__ = ["Copied", "copy_jobs", "copy_queues", "refuse_same", "refuse_strangers", "transferable"]
 
 _MOMENT = 60 * SECOND
+_FIRST_PAGE = 50  #: jobs, until it is known what they weigh
+_HEAVY = 16 << 20  #: bytes in one restore, which has to end within the store's deadline
 _SOURCE, _TARGET = 1, 2  # holders of a lock
 
 
@@ -149,17 +151,48 @@ _DEFAULTS = _settings(QueueInfo(""))
 
 
 def copy_jobs(source: Transfer, target: Transfer, copied: Copied) -> Iterator[Copied]:
-    """Copy jobs page by page, oldest first; yields after each page, which is then kept."""
+    """Copy jobs page by page, oldest first; yields after each part of a page, which is then kept."""
     cursor: str | None = None
+    limit = _FIRST_PAGE
     while True:
-        jobs, cursor = source.export(limit=MAX_WHOLE, cursor=cursor)
-        _copy_page(target, jobs, copied)
-        yield copied
+        jobs, cursor = source.export(limit=limit, cursor=cursor)
+        for part in _parts(jobs):
+            _copy_part(target, part, copied)
+            yield copied
         if cursor is None:
             return
+        limit = _next_limit(limit, jobs)
 
 
-def _copy_page(target: Transfer, jobs: Sequence[WholeJob], copied: Copied) -> None:
+def _parts(jobs: Sequence[WholeJob]) -> Iterator[Sequence[WholeJob]]:
+    """Cut a page into parts that are not too heavy; a job that is so by itself is a part of its own."""
+    start = total = 0
+    for place, job in enumerate(jobs):
+        weight = _weight(job)
+        if total and total + weight > _HEAVY:
+            yield jobs[start:place]
+            start, total = place, 0
+        total += weight
+    if start < len(jobs):
+        yield jobs[start:]
+
+
+def _next_limit(limit: int, jobs: Sequence[WholeJob]) -> int:
+    """Return how many jobs the next page may hold: twice as many, unless such as these would be too heavy."""
+    weight = sum(map(_weight, jobs)) // max(len(jobs), 1)
+    return max(min(2 * limit, _HEAVY // max(weight, 1), MAX_WHOLE), 1)
+
+
+def _weight(job: WholeJob) -> int:
+    """Return about how many bytes a job has that may be many."""
+    row = job.row
+    texts = (row.args, row.result, *(each.traceback for each in job.attempts))
+    return sum(len(text) for text in texts if text is not None) + sum(
+        len(line.message) + len(line.data or b"") for line in job.logs
+    )
+
+
+def _copy_part(target: Transfer, jobs: Sequence[WholeJob], copied: Copied) -> None:
     settled = [_settled(job) for job in jobs]
     answer = target.restore(settled)
     copied.there += len(answer.there)

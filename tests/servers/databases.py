@@ -11,15 +11,16 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from tests.servers.bouncer import bouncer_version
+from tests.servers.bouncer import Bouncer, bouncer_version
 from tests.servers.cluster import Cluster, remove_templates
-from tests.servers.installations import Installation, installations
+from tests.servers.installations import Installation, installations, newest
 
-__all__ = ["NAMED", "Database", "Park", "names", "told"]
+__all__ = ["NAMED", "Database", "Park", "names", "open_park", "pooled", "told"]
 
 #: Names a server to test on in place of those that the tests start. Only the schema `millrace_test` there is touched.
 NAMED = "MILLRACE_TEST_POSTGRES"
 SCHEMA = "millrace_test"
+POOLED = "pgbouncer"
 
 TABLES = """select tablename from pg_tables where schemaname = %s and tablename <> 'migration'"""
 
@@ -30,18 +31,21 @@ class Database:
     Args:
         server: A URL without a query.
         schema: Where the tables are.
+        through: The pooler by which stores go there, as such a URL.
     """
 
-    def __init__(self, server: str, schema: str = SCHEMA) -> None:
+    def __init__(self, server: str, schema: str = SCHEMA, through: str | None = None) -> None:
         self.server = server
         self.schema = schema
+        self._stores = through or server
+        self._told = {"prepare": "off", "listen": "off"} if through else {}
         self._admin = psycopg.connect(server, autocommit=True, options="-c lock_timeout=20s")
         self.drop()
 
     def url(self, **options: str) -> str:
         """How a store names it."""
-        given = {"schema": self.schema, **options}
-        return self.server + "?" + "&".join(f"{name}={quote(value)}" for name, value in given.items())
+        given = {"schema": self.schema, **self._told, **options}
+        return self._stores + "?" + "&".join(f"{name}={quote(value)}" for name, value in given.items())
 
     def run(self, statement: str, *args: Any) -> list[tuple[Any, ...]]:
         """Run a statement; `{s}` in it is the schema."""
@@ -79,14 +83,18 @@ class Park:
     def database(self, name: str) -> Database:
         """Return the schema on the server of a name, started by now."""
         if name not in self._databases:
-            self._databases[name] = database = Database(self._server(name))
+            self._databases[name] = database = self._opened(name)
             self._stack.callback(database.close)
         return self._databases[name]
 
-    def _server(self, name: str) -> str:
+    def _opened(self, name: str) -> Database:
         if name == "named":
-            return os.environ[NAMED]
-        return self._stack.enter_context(Cluster(_installation(name))).url()
+            return Database(os.environ[NAMED])
+        start = self._stack.enter_context
+        if name == POOLED:
+            cluster = start(Cluster(newest()))
+            return Database(cluster.url(), through=start(Bouncer(cluster)).url())
+        return Database(start(Cluster(_installation(name))).url())
 
     def close(self) -> None:
         """Stop them all."""
@@ -105,6 +113,11 @@ def open_park() -> Generator[Park]:
 
 def _installation(name: str) -> Installation:
     return next(each for each in installations() if each.name == name)
+
+
+def pooled() -> list[str]:
+    """Name the newest server behind PgBouncer, where that is there, or must be."""
+    return [POOLED] if bouncer_version() or "CI" in os.environ else []
 
 
 def names() -> list[str]:

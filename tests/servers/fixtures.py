@@ -9,7 +9,7 @@ import pytest
 
 from tests.servers.bouncer import Bouncer, bouncer_version
 from tests.servers.cluster import Cluster
-from tests.servers.databases import Database, Park, names, open_park
+from tests.servers.databases import Database, Park, names, open_park, pooled
 from tests.servers.installations import newest
 
 __all__ = ["bouncer", "cluster", "each_database", "main_database", "park", "postgres"]
@@ -31,9 +31,9 @@ def main_database(park: Park) -> Database:
     return park.database(names()[-1])
 
 
-@pytest.fixture(scope="session", params=names())
+@pytest.fixture(scope="session", params=names() + pooled())
 def each_database(request: pytest.FixtureRequest, park: Park) -> Database:
-    """The schema on each server in turn."""
+    """The schema on each server in turn, and once behind PgBouncer."""
     return park.database(request.param)
 
 

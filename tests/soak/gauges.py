@@ -1,4 +1,4 @@
-"""What a soak measures each second: processes, file, latency. Owns reading and comparing; decides nothing."""
+"""What a soak measures each second: processes, file or tables, latency. Owns reading and comparing; decides nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
+
+import psycopg
 
 from millrace import JobState, Millrace
 from millrace.messages import JobFilter
 from millrace.store import MAX_PAGE
 
 __all__ = ["Gauges"]
+
+SIZES = """select c.relname, pg_total_relation_size(c.oid) from pg_class c join pg_namespace n on n.oid = relnamespace
+where n.nspname = 'millrace' and c.relkind = 'r'"""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _DONE = JobFilter(states=frozenset({JobState.COMPLETED}))
@@ -43,6 +49,11 @@ class Gauges:
         """Read how large the file and its log are."""
         for name in (path, path.with_name(path.name + "-wal")):
             self.note(f"{name.name}, MB", at, name.stat().st_size / 1e6 if name.exists() else 0.0)
+
+    def look_at_tables(self, connection: psycopg.Connection[tuple[Any, ...]], at: float) -> None:
+        """Read how large the tables of a server are, each with its indexes."""
+        for name, size in connection.execute(SIZES):
+            self.note(f"{name}, MB", at, size / 1e6)
 
     def look_at_latency(self, app: Millrace, at: float) -> None:
         """Read how long the newest completed jobs had waited, from enqueue to handler."""

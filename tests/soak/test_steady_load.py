@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,8 @@ import pytest
 from millrace import JobState, Millrace
 from millrace.states import FINAL
 from tests.faults.stage import Actor, wait_for
+from tests.servers.cluster import Cluster
+from tests.servers.installations import newest
 from tests.soak.gauges import Gauges
 from tests.soak.steady import make_app, numbers_of
 
@@ -26,6 +28,8 @@ MINUTE = 60.0
 SECONDS = max(float(os.environ.get("MILLRACE_SOAK_SECONDS", "1200")), 3 * MINUTE)
 KILL_EVERY, LOOK_EVERY, LATENCY_EVERY = 20.0, 1.0, 5.0
 GROWTH = 1.10
+# The server looks each few seconds for what to vacuum, so that tables have their size by the second minute.
+SOON = {"autovacuum_naptime": "5s"}
 # By the unit of a figure, what is too little to be called growth, whatever its part.
 SLACK = {"MB": 0.5, "threads": 0.0, "descriptors": 0.0, "ms": 1.0}
 
@@ -47,6 +51,7 @@ class Load:
     folder: Path
     url: str
     app: Millrace
+    look_at_store: Callable[[Gauges, float], None]
     gauges: Gauges = field(default_factory=Gauges)
     kills: int = 0
 
@@ -70,7 +75,7 @@ class Load:
                 self._kill_one()
             self.gauges.look_at_process("worker", self.lasting.pid, at)
             self.gauges.look_at_process("producer", self.producer.pid, at)
-            self.gauges.look_at_file(self.folder / "jobs.db", at)
+            self.look_at_store(self.gauges, at)
             if at >= latency_at:
                 latency_at += LATENCY_EVERY
                 self.gauges.look_at_latency(self.app, at)
@@ -100,16 +105,34 @@ class Load:
             part.__exit__(None, None, None)
 
 
+@dataclass(frozen=True)
+class Place:
+    """A store to put under load, and how its size is read."""
+
+    url: str
+    look: Callable[[Gauges, float], None]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """An empty store of each kind."""
+    if request.param == "sqlite":
+        path = tmp_path / "jobs.db"
+        yield Place(f"sqlite:///{path}", lambda gauges, at: gauges.look_at_file(path, at))
+        return
+    with Cluster(newest(), SOON) as cluster, cluster.connect() as watcher:
+        yield Place(cluster.url(), lambda gauges, at: gauges.look_at_tables(watcher, at))
+
+
 @contextmanager
-def load(folder: Path) -> Generator[Load]:
+def load(folder: Path, place: Place) -> Generator[Load]:
     """Set up a load, and take it down."""
-    url = f"sqlite:///{folder / 'jobs.db'}"
-    with make_app(url, folder) as app, closing(Load(folder, url, app)) as made:
+    with make_app(place.url, folder) as app, closing(Load(folder, place.url, app, place.look)) as made:
         yield made
 
 
-def test_nothing_is_lost_and_nothing_grows(tmp_path: Path) -> None:
-    with load(tmp_path) as made:
+def test_nothing_is_lost_and_nothing_grows(tmp_path: Path, place: Place) -> None:
+    with load(tmp_path, place) as made:
         made.run()
         enqueued = made.finish()
         dead = made.app.counts()[JobState.DEAD]

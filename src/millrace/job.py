@@ -266,18 +266,46 @@ class Job(Generic[R_co]):
 
         Raises:
             JobNotFound: It was deleted, or its retention has passed.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> job = app.task(name="ping")(lambda: "pong").enqueue()
+        >>> done = app.drain()
+        >>> job.state.value, job.refresh().state.value
+        ('pending', 'completed')
         """
         return self._app().refreshed(self)
 
     async def arefresh(self) -> Job[R_co]:
-        """Read the job again, in async code."""
+        """Read the job again, in async code.
+
+        Raises:
+            JobNotFound: It was deleted, or its retention has passed.
+
+        >>> import asyncio
+        >>> from millrace import Millrace
+        >>> async def main() -> str:
+        ...     async with Millrace("memory://") as app:
+        ...         job = await app.task(name="ping")(lambda: "pong").aenqueue()
+        ...         await app.aio.drain()
+        ...         return (await job.arefresh()).state.value
+        >>> asyncio.run(main())
+        'completed'
+        """
         return await self._app().arefreshed(self)
 
     def wait(self, timeout: float | None = None) -> Job[R_co]:
         """Wait until the job has ended, at most `timeout` seconds, and return it.
 
+        In async code await `app.aio.wait(job)`, which holds no thread.
+
         Raises:
             WaitTimeout: It had not ended in time.
+
+        >>> from millrace import Millrace, Worker
+        >>> with Millrace("memory://") as app, Worker(app):
+        ...     app.task(name="ping")(lambda: "pong").enqueue().wait(timeout=10).result
+        'pong'
         """
         return self._app().waited(self, timeout)
 

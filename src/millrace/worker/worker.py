@@ -58,6 +58,7 @@ class Worker:
     >>> with Worker(app, concurrency=2):
     ...     add.enqueue(2, 3).wait(timeout=10).result
     5
+    >>> app.close()
     """
 
     def __init__(
@@ -91,18 +92,40 @@ class Worker:
 
     @property
     def running(self) -> bool:
-        """Whether it is at work."""
+        """Whether it is at work.
+
+        >>> from millrace import Millrace
+        >>> Worker(Millrace("memory://")).running
+        False
+        """
         return self._shift is not None
 
     @property
     def id(self) -> str | None:
-        """The name under which it claims now, as `Job.worker` shows it; another one after each start."""
+        """The name under which it claims now, as `Job.worker` shows it; another one after each start.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> job = app.task(name="ping")(lambda: "pong").enqueue()
+        >>> with Worker(app) as worker:
+        ...     job.wait(timeout=10).worker == worker.id
+        True
+        >>> app.close()
+        """
         shift = self._shift
         return None if shift is None else worker_name(shift.floor.worker)
 
     @property
     def summary(self) -> Summary:
-        """What it has done since it was last started."""
+        """What it has done since it was last started.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> job = app.task(name="ping")(lambda: "pong").enqueue()
+        >>> worker = Worker(app, burst=True)
+        >>> worker.run(), worker.summary.attempts
+        (0, 1)
+        """
         shift = self._shift
         return self._last if shift is None else shift.summary
 
@@ -112,6 +135,16 @@ class Worker:
         Raises:
             ConfigurationError: It is at work already.
             MillraceError: The store cannot be used, other than by being out of reach for now.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> job = app.task(name="ping")(lambda: "pong").enqueue()
+        >>> worker = Worker(app)
+        >>> worker.start()
+        >>> job.wait(timeout=10).result
+        'pong'
+        >>> worker.stop()
+        >>> app.close()
         """
         if os.environ.get(CHILD_VARIABLE):
             raise ConfigurationError(
@@ -135,6 +168,18 @@ class Worker:
         Args:
             grace: Seconds; None is the worker's own.
             drain: First run all that is due.
+
+        Raises:
+            ConfigurationError: A handler of this very worker calls it, or the grace is no duration.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> job = app.task(name="ping")(lambda: "pong").enqueue()
+        >>> worker = Worker(app)
+        >>> worker.start()
+        >>> worker.stop(drain=True)
+        >>> job.refresh().result
+        'pong'
         """
         shift = self._shift
         if shift is None:
@@ -157,6 +202,14 @@ class Worker:
 
         Returns:
             0, or 1 where a second signal cut the grace short.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> job = app.task(name="ping")(lambda: "pong").enqueue()
+        >>> Worker(app, burst=True).run()
+        0
+        >>> job.refresh().result
+        'pong'
         """
         bell = self._bell
         with quick_switching(), StopSignals(bell, _LAST_WORDS) as signals:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -30,14 +31,17 @@ _EARLIER = 0.9  # of the deadline: the server gives up first, and says what it w
 class Connection:
     """A connection as the sessions use it; see `session.Wire`."""
 
-    __slots__ = ("_cursor", "_raw", "_socket", "until")
+    __slots__ = ("_cursor", "_poller", "_raw", "_socket", "late", "until")
 
     def __init__(self, raw: psycopg.Connection[Any]) -> None:
         self._raw = raw
         self._cursor = raw.cursor(binary=True, row_factory=tuple_row)
         # A number of its own for the same socket: the watchdog may use it whenever, and never hits a stranger's.
         self._socket = socket.socket(fileno=os.dup(raw.fileno()))
+        self._poller = select.poll()
+        self._poller.register(raw.fileno(), select.POLLIN)
         self.until = math.inf  #: see `watchdog.Guarded`
+        self.late = False  #: whether the watchdog has shut it down
 
     def rows(self, text: str, args: Mapping[str, Any]) -> list[Any]:
         """Run a statement and return its rows, as tuples."""
@@ -56,13 +60,11 @@ class Connection:
         self._raw.execute(cast("LiteralString", text), prepare=False)
 
     def trip(self, statements: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[Any]]:
-        """Run statements in one trip, each its own transaction, and return the rows of each."""
+        """Run statements in one trip and one transaction, and return the rows of each."""
         raw = self._raw
         cursors: list[psycopg.Cursor[Any]] = []
-        with raw.pipeline() as pipeline:
+        with raw.pipeline():  # without a sync in between, the server makes one transaction of what it is sent
             for text, args in statements:
-                if cursors:
-                    pipeline.sync()
                 cursor = raw.cursor(binary=True, row_factory=tuple_row)
                 cursor.execute(cast("LiteralString", text), args)
                 cursors.append(cursor)
@@ -73,6 +75,11 @@ class Connection:
         return self._raw.transaction()
 
     # -- its state
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is between statements, with no transaction open."""
+        return self._raw.info.transaction_status == pq.TransactionStatus.IDLE
 
     @property
     def lost(self) -> bool:
@@ -106,8 +113,11 @@ class Connection:
         """Tell whether the server has closed it while it was idle. A look at the socket, no trip."""
         pgconn = self._raw.pgconn
         try:
-            pgconn.consume_input()
-            pgconn.is_busy()
+            while self._poller.poll(0):  # first comes why, and then the end
+                pgconn.consume_input()
+                pgconn.is_busy()
+                if self.lost:
+                    return True
         except psycopg.Error:
             return True
         return self.lost
@@ -118,6 +128,7 @@ class Connection:
 
     def shut_down(self) -> None:
         """Make a call that is under way fail; from any thread."""
+        self.late = True
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:  # it is gone already

@@ -34,6 +34,7 @@ _log = logging.getLogger("millrace.postgres")
 
 _FIRST, _LONGEST = 0.05, 5.0  # seconds between two tries to connect, before jitter
 _TRIES = 5  # of what the server itself rolls back
+_PAUSE = 0.02  # seconds between them, before jitter
 
 #: The body of a call: given the connection, and whether an earlier run of it may have been committed.
 Body = Callable[[Connection, bool], T]
@@ -64,6 +65,7 @@ class Line:
         self._was_open = False
         self._next_try, self._delay = 0.0, _FIRST
         self._why: MillraceError | None = None  # it could not be opened last time
+        self.closing = False  #: whether calls that wait for the server shall give up
 
     def run(self, body: Body[T], *, within: float | None = None, repeatable: bool, patient: bool) -> T:
         """Run `body(connection, again)` and return what it returns.
@@ -90,23 +92,36 @@ class Line:
                 return body(connection, again)
             except psycopg.Error as error:
                 connection.until = math.inf
-                lost = connection.lost
-                if lost or is_read_only(error):
-                    self.drop()
-                trouble = explained(error, self._settings, seconds, lost=lost)
                 tries += 1
-                if no_longer_prepared(error) and tries < _TRIES:
-                    self.drop()
-                elif may_be_repeated(error) and tries < _TRIES:
-                    time.sleep(random.uniform(0, 0.01 * tries))
-                elif lost and repeatable and time.monotonic() < until and (patient or tries == 1):
-                    again = True
-                elif trouble is None:
-                    raise
-                else:
+                lost = connection.lost
+                harmless = self._undone(error, connection)
+                late = time.monotonic() >= until or self.closing
+                if not (harmless and tries < _TRIES) and not (
+                    lost and repeatable and not late and (patient or tries == 1)
+                ):
+                    trouble = explained(error, self._settings, seconds, lost=lost, late=connection.late)
+                    if trouble is None:
+                        raise
                     raise trouble from error
+                again = again or lost
+            except BaseException:  # Ctrl-C, or the body's own: what it was at is not for the next call to find
+                if not connection.idle:
+                    self.drop()
+                raise
             finally:
                 connection.until = math.inf
+
+    def _undone(self, error: psycopg.Error, connection: Connection) -> bool:
+        """See to the connection after an error; tell whether nothing was done, so that the same will do once more."""
+        if no_longer_prepared(error):
+            self.drop()
+            return True
+        if may_be_repeated(error):
+            time.sleep(random.uniform(0, _PAUSE))
+            return True
+        if connection.lost or is_read_only(error):
+            self.drop()
+        return False
 
     def drop(self) -> None:
         """Close the connection; the next call opens another."""
@@ -136,7 +151,7 @@ class Line:
                 self._why = error
                 self._next_try = time.monotonic() + random.uniform(0, self._delay)
                 self._delay = min(self._delay * 2, _LONGEST)
-                if not patient or not isinstance(error, StoreUnavailable) or self._next_try >= until:
+                if not isinstance(error, StoreUnavailable) or self._gives_up(until, patient=patient):
                     raise
 
     def _wait_for_turn(self, until: float, *, patient: bool) -> None:
@@ -144,9 +159,12 @@ class Line:
         wait = self._next_try - time.monotonic()
         if wait <= 0:
             return
-        if self._why is not None and (not patient or self._next_try >= until):
+        if self._why is not None and self._gives_up(until, patient=patient):
             raise type(self._why)(*self._why.args)
         time.sleep(wait)
+
+    def _gives_up(self, until: float, *, patient: bool) -> bool:
+        return not patient or self.closing or self._next_try >= until
 
     def _open(self) -> Connection:
         settings = self._settings
@@ -164,7 +182,7 @@ class Line:
             connection.until = math.inf
             lost = connection.lost
             connection.close()
-            trouble = explained(error, settings, self._deadline, lost=lost)
+            trouble = explained(error, settings, self._deadline, lost=lost, late=connection.late)
             if trouble is None:
                 raise
             raise trouble from error

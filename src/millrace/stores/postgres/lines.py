@@ -114,8 +114,11 @@ class Lines:
             if self.closed:
                 return
             self.closed = True
-            for _ in self._all:
-                self._free.get().drop()
+            for each in self._every():
+                each.closing = True
+            for each in [self._free.get() for _ in self._all]:
+                each.drop()
+                self._free.put(each)  # for those who wait for one, to learn that it is over
             for line, lock in ((self._beats, self._beating), (self._reader, self._reading)):
                 if line is not None:
                     with lock:
@@ -141,10 +144,10 @@ class Lines:
 
     def is_own(self, backend: int) -> bool:
         """Tell whether a server process is the other end of one of these connections."""
-        return any(
-            line is not None and line.connection is not None and line.connection.backend == backend
-            for line in (*self._all, self._beats, self._reader)
-        )
+        return any(line.connection is not None and line.connection.backend == backend for line in self._every())
+
+    def _every(self) -> list[Line]:
+        return [line for line in (*self._all, self._beats, self._reader) if line is not None]
 
     def check(self) -> None:
         """See that it is open.

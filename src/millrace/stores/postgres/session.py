@@ -28,7 +28,7 @@ class Wire(Protocol):
         ...
 
     def trip(self, statements: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[Any]]:
-        """Run statements in one trip, each its own transaction, and return the rows of each."""
+        """Run statements in one trip and one transaction, and return the rows of each."""
         ...
 
     def transaction(self) -> AbstractContextManager[Any]:
@@ -62,9 +62,10 @@ class Session:
         return self._wire.execute(*self._filled(template, args))
 
     def trip(self, statements: Sequence[Statement]) -> list[list[Any]]:
-        """Run statements in one trip to the server and return the rows of each; each is a transaction by itself.
+        """Run statements in one trip to the server and one transaction, and return the rows of each.
 
-        An error in one is raised, and those after it have not run; those before it stay.
+        An error in one is raised, and undoes all. No text with `{light}` may be among them where another one's commit
+        matters: it is one commit.
         """
         return self._wire.trip([self._filled(template, args) for template, args in statements])
 

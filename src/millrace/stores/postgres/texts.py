@@ -36,16 +36,17 @@ class Texts:
 
     Args:
         schema: Its name, unquoted.
-        light: What `{light}` stands for; see the module.
+        light: Whether `{light}` does what the module says; where not, it is simply true.
 
     >>> Texts("millrace").fill("select id from {s}.job where due <= {now}")[0][:40]
     'select id from "millrace".job where due '
     """
 
-    __slots__ = ("_filled", "_light", "schema")
+    __slots__ = ("_filled", "_light", "light", "schema")
 
     def __init__(self, schema: str, *, light: bool = False) -> None:
         self.schema = schema
+        self.light = light
         self._light = _LIGHT_OFF if light else "true"
         self._filled: dict[str, tuple[str, bool]] = {}
 

@@ -14,7 +14,21 @@ _READ_ONLY = "25006"
 _NO_STATEMENT, _STATEMENT_TWICE = "26000", "42P05"
 _STALE_PLAN = "0A000"
 
-_GRANTS = "its owner runs `millrace migrate`, and grants this role what the documentation lists under Grants"
+
+# By the server's own code, or by its class: the first two letters.
+_TEXTS = {
+    _READ_ONLY: "{url} cannot be written, it is a standby or read-only; name the primary, or several hosts with "
+    "&target_session_attrs=read-write",
+    "42501": "{url} does not allow it: {said}; let its owner run `millrace migrate`, and grant this role what the "
+    "documentation lists under Grants",
+    "57014": "{url} took longer than {seconds:.1f} s and was stopped ({said}); nothing of that was written",
+    _DEADLOCK: "{url}: {said}, again and again; nothing was written, try again",
+    _SERIALIZATION: "{url}: {said}, again and again; nothing was written, try again",
+    "53": "{url} cannot write: {said}; nothing was written. Look at the server's disk and memory",
+    "58": "{url} cannot write: {said}; nothing was written. Look at the server's disk",
+    "08": "the connection to {url} was lost ({said}); whether the last statement took effect is unknown",
+    "57": "the connection to {url} was lost ({said}); whether the last statement took effect is unknown",
+}
 _SCHEMA_LOST = frozenset({"42P01", "42703", "3F000", "42883", "42704"})
 
 
@@ -60,7 +74,9 @@ def unreachable(settings: Settings, error: BaseException) -> MillraceError:
     return StoreUnavailable(f"{settings.url} cannot be reached: {said}; see that it runs, and that the URL is right")
 
 
-def explained(error: BaseException, settings: Settings, seconds: float, *, lost: bool) -> MillraceError | None:
+def explained(
+    error: BaseException, settings: Settings, seconds: float, *, lost: bool, late: bool
+) -> MillraceError | None:
     """Turn a driver's error into one of ours; None where neither the server nor its state is to blame.
 
     Args:
@@ -68,36 +84,38 @@ def explained(error: BaseException, settings: Settings, seconds: float, *, lost:
         settings: Whose server.
         seconds: The deadline of the call.
         lost: Whether the connection is gone with it, so that it is unknown whether the last statement took effect.
+        late: Whether it is gone because we have shut it down, the deadline being past.
     """
     if not isinstance(error, psycopg.Error):
         return None
-    url, said, state = settings.url, _line(error), error.sqlstate or ""
-    if state == _READ_ONLY:
+    if error.sqlstate is not None:
+        told = _told(error, error.sqlstate, settings, seconds)
+        if told is not None:
+            return told
+    if late:
         return StoreUnavailable(
-            f"{url} cannot be written, it is a standby or read-only; name the primary, or several hosts with "
-            "&target_session_attrs=read-write"
+            f"{settings.url} did not answer within {seconds:.1f} s, and the connection was closed; whether the last "
+            "statement took effect is unknown"
         )
+    if lost:
+        return StoreUnavailable(
+            f"the connection to {settings.url} was lost ({_line(error)}); whether the last statement took effect is "
+            "unknown"
+        )
+    return None
+
+
+def _told(error: psycopg.Error, state: str, settings: Settings, seconds: float) -> MillraceError | None:
+    """Say what the server itself has said, by its code; None where it blames the statement."""
+    url, said = settings.url, _line(error)
     if state in _SCHEMA_LOST:
         return SchemaMismatch(
             f"schema {settings.schema!r} of {url} is not as Millrace made it ({said}); run `millrace migrate`, restore "
             "a backup, or choose another ?schema="
         )
-    if state == "42501":
-        return StoreUnavailable(f"{url} does not allow it: {said}; {_GRANTS}")
     if state in {_NO_STATEMENT, _STATEMENT_TWICE}:
         return ConfigurationError(
             f"{url} is a pooler that mixes up prepared statements ({said}); add ?prepare=off&listen=off to the URL"
         )
-    if state == "57014":
-        return StoreUnavailable(f"{url} took longer than {seconds:.1f} s and was stopped ({said}); nothing was written")
-    if may_be_repeated(error):
-        return StoreUnavailable(f"{url}: {said}, again and again; nothing was written, try again")
-    if state[:2] in {"53", "58"}:
-        return StoreUnavailable(
-            f"{url} cannot write: {said}; nothing was written. Look at the server's disk and memory"
-        )
-    if lost or state[:2] in {"08", "57"}:
-        return StoreUnavailable(
-            f"the connection to {url} was lost ({said}); whether the last statement took effect is unknown"
-        )
-    return None
+    text = _TEXTS.get(state) or _TEXTS.get(state[:2])
+    return None if text is None else StoreUnavailable(text.format(url=url, said=said, seconds=seconds))

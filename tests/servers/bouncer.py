@@ -95,7 +95,7 @@ class Bouncer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(signal.SIGTERM)
         self._process.wait(PATIENCE)
         shutil.rmtree(self._folder, ignore_errors=True)
 

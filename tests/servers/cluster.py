@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, LiteralString, Self
 
 import psycopg
 
 from tests.servers.account import credentials, hand_over, new_folder
-from tests.servers.installations import Installation, installations
+from tests.servers.installations import Installation
 
-__all__ = ["DATABASE", "OWNER", "QUICK", "Cluster", "answers", "free_port", "remove_templates"]
+__all__ = ["DATABASE", "OWNER", "QUICK", "Cluster", "answers", "free_port"]
 
 PATIENCE = 60.0  # seconds: bounds a failure, measures nothing
 OWNER = "millrace_owner"  # of the whole server
@@ -60,21 +61,26 @@ def run_program(program: str | Path, *args: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@cache
+_templates: dict[Installation, Path] = {}
+
+
 def _template(installation: Installation) -> Path:
     """A data folder as `initdb` makes it, made once for each version."""
-    folder = new_folder("template")
-    told = ["-U", OWNER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-    run_program(installation.programs / "initdb", "-D", folder / "data", *told)
-    return folder
+    if installation not in _templates:
+        folder = _templates[installation] = new_folder("template")
+        told = ["-U", OWNER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        run_program(installation.programs / "initdb", "-D", folder / "data", *told)
+    return _templates[installation]
 
 
-def remove_templates() -> None:
-    """Remove what `initdb` has made for this run."""
-    if _template.cache_info().currsize:
-        for installation in installations():
-            shutil.rmtree(_template(installation), ignore_errors=True)
-    _template.cache_clear()
+_OWN = os.getpid()
+
+
+@atexit.register
+def _remove_templates() -> None:
+    if os.getpid() == _OWN:  # and not a child that a test has forked
+        for folder in _templates.values():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Cluster:

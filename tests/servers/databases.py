@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from tests.servers.bouncer import Bouncer, bouncer_version
-from tests.servers.cluster import Cluster, remove_templates
+from tests.servers.cluster import Cluster
 from tests.servers.installations import Installation, installations, newest
 
 __all__ = ["NAMED", "Database", "Park", "names", "open_park", "pooled", "told"]
@@ -78,7 +78,6 @@ class Park:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._databases: dict[str, Database] = {}
-        self._stack.callback(remove_templates)
 
     def database(self, name: str) -> Database:
         """Return the schema on the server of a name, started by now."""

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from bench.machine import flush_milliseconds
 from bench.trouble import BenchmarkError
-from tests.servers.cluster import OWNER, Cluster, remove_templates
+from tests.servers.cluster import OWNER, Cluster
 from tests.servers.installations import newest
 
 if TYPE_CHECKING:
@@ -90,7 +90,5 @@ def wal_bytes(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
 def server() -> Server:
     """Return the server of this run, started at the first call."""
     stack = ExitStack()
-    stack.callback(remove_templates)
-    cluster = stack.enter_context(Cluster(newest(), DEFAULTS))
     atexit.register(stack.close)
-    return Server(cluster)
+    return Server(stack.enter_context(Cluster(newest(), DEFAULTS)))

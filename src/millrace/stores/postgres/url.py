@@ -20,7 +20,10 @@ __all__ = ["OPTIONS", "masked", "read_url"]
 
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _SECRETS = ("password", "passfile", "sslpassword", "oauth_client_secret")
-_PASSWORD = re.compile(r"(?<=://)([^/@?#]*?):[^/@?#]*@")
+_USER = re.compile(r"[^@/]*@")  # what libpq takes for the user and password: a ? may stand in it
+_PASSWORD = re.compile(
+    r"(?<=://)([^/@?:]*):.*@"
+)  # written wrongly, it may have any sign in it; then too much is covered
 
 
 def _switch(text: str) -> bool:
@@ -55,7 +58,10 @@ def read_url(url: str) -> Settings:
     scheme, _, rest = url.partition("://")
     if scheme.lower() not in {"postgres", "postgresql"}:
         raise ConfigurationError(f"{masked(url)!r} names no PostgreSQL server; write postgresql://user@host/database")
-    head, _, query = rest.partition("?")
+    user = _USER.match(rest)
+    start = user.end() if user else 0
+    head, _, query = rest[start:].partition("?")
+    head = rest[:start] + head
     ours: dict[str, Any] = {}
     theirs: list[tuple[str, str]] = []
     for name, text in parse_qsl(query, keep_blank_values=True):
@@ -92,8 +98,7 @@ def masked(url: str) -> str:
     >>> masked("postgresql://ada:secret@host/shop?sslpassword=x")
     'postgresql://ada:***@host/shop?sslpassword=***'
     """
-    head, mark, query = url.partition("?")
-    head = _PASSWORD.sub(r"\1:***@", head)
+    head, mark, query = _PASSWORD.sub(r"\1:***@", url).partition("?")
     if not mark:
         return head
     pairs = (pair.partition("=") for pair in query.split("&"))

@@ -3,6 +3,8 @@
 A Python block whose first line is `# name.py` is a file the reader saves. All other Python blocks of a document are one
 script, run at its end. In a console block each `$ ` line is typed into a shell, and what follows is what it prints,
 with `...` for anything. Lines that set up the machine itself (`make`, `pip install`) are not typed, only looked up.
+
+What needs a PostgreSQL server names that of the examples, `SERVER`; where it is run, a real one is put there.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ import doctest
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sybil import Document
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVER = "postgresql://app@db.example/shop"  #: the server of the examples
 SET_UP = ("make ", "pip install ", "git ")
 SAME = doctest.OutputChecker()
 LENIENT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -45,15 +48,16 @@ def blocks(path: Path) -> list[Block]:
 
 @dataclass
 class Reader:
-    """Someone who follows a document in a folder of their own."""
+    """Someone who follows a document in a folder of their own, with a server where it asks for one."""
 
     folder: Path
+    server: str = SERVER
     script: list[str] = field(default_factory=list[str])
 
     def follow(self, path: Path) -> int:
         """Do what the document shows; return how many blocks it had."""
         found = blocks(path)
-        for block in found:
+        for block in map(self._own, found):
             if block.language == "console":
                 self._type(path, block)
             elif block.text.startswith("# ") and block.text.split("\n", 1)[0].endswith(".py"):
@@ -66,6 +70,10 @@ class Reader:
             code, text = self._run([sys.executable, "-W", "error", "snippets_of_document.py"])
             assert code == 0, f"{path.name}: its Python blocks fail (lines as in the document):\n{text}"
         return len(found)
+
+    def _own(self, block: Block) -> Block:
+        """Put the reader's server in the place of that of the examples."""
+        return replace(block, text=block.text.replace(SERVER, self.server))
 
     def _type(self, path: Path, block: Block) -> None:
         parts = block.text.split("$ ") if block.text.startswith("$ ") else []

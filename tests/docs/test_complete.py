@@ -10,6 +10,7 @@ from millrace import errors
 from millrace.choices import JOB_OPTIONS, TASK_OPTIONS
 from millrace.cli.group import COMMANDS
 from millrace.states import TRANSITIONS, JobState, Reason
+from millrace.stores.postgres.url import OPTIONS as POSTGRES_OPTIONS
 from millrace.stores.sqlite.url import OPTIONS as SQLITE_OPTIONS
 from tests.docs.snippets import ROOT
 
@@ -26,9 +27,18 @@ def page(name: str) -> str:
         ("errors.md", frozenset(errors.__all__)),
         ("cli.md", frozenset(f"millrace {command}" for command in COMMANDS)),
         ("sqlite.md", frozenset(SQLITE_OPTIONS)),
+        ("postgres.md", frozenset(POSTGRES_OPTIONS)),
         ("states.md", frozenset(str(reason) for reason in Reason)),
     ],
-    ids=["options of a task", "options of a job", "errors", "commands", "options of SQLite", "reasons"],
+    ids=[
+        "options of a task",
+        "options of a job",
+        "errors",
+        "commands",
+        "options of SQLite",
+        "options of PostgreSQL",
+        "reasons",
+    ],
 )
 def test_the_docs_name_all(name: str, words: frozenset[str]) -> None:
     assert [] == sorted(word for word in words if f"`{word}`" not in page(name))

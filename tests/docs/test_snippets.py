@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
-from tests.docs.snippets import ROOT, Reader, blocks
+from tests.docs.snippets import ROOT, SERVER, Reader, blocks
+from tests.servers.cluster import Cluster
+from tests.servers.databases import Database
 
+NAME = attrgetter("name")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if SERVER not in path.read_text()], ids=NAME)
 def test_what_a_document_shows_works(path: Path, tmp_path: Path) -> None:
     assert Reader(tmp_path).follow(path) == len(blocks(path))
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if SERVER in path.read_text()], ids=NAME)
+def test_what_a_document_shows_on_a_server_works(path: Path, tmp_path: Path, cluster: Cluster) -> None:
+    with closing(Database(cluster.url(), "millrace")):  # a reader begins without a schema
+        assert Reader(tmp_path, cluster.url()).follow(path) == len(blocks(path))
 
 
 def test_the_readme_has_blocks_of_both_kinds() -> None:

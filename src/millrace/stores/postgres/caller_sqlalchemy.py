@@ -1,0 +1,71 @@
+"""A caller's Connection or Session of SQLAlchemy, or their async twins, by their drivers for PostgreSQL.
+
+Statements go through SQLAlchemy, which knows whether its transaction has begun, and shows them where `echo` is set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from millrace.connections import kinds_of
+from millrace.errors import ConfigurationError, NotSupported
+from millrace.stores.beneath import of_sqlalchemy
+from millrace.stores.postgres.caller_texts import named, numbered, plain_rows
+
+__all__ = ["SqlalchemyGuest", "run_sync"]
+
+T = TypeVar("T")
+
+#: How each driver wants a statement and its arguments.
+_FORMS: Mapping[str, Callable[[str, Mapping[str, Any]], tuple[str, Any]]] = {
+    "psycopg": named,
+    "psycopg_async": named,
+    "psycopg2": named,
+    "asyncpg": numbered,
+}
+
+
+class SqlalchemyGuest:
+    """A Connection or a Session in a transaction, begun here where there was none; see `caller.Guest`.
+
+    Raises:
+        NotSupported: It is neither, or to another kind of database, or of a driver that we do not know.
+        ConfigurationError: It is closed, or commits each statement by itself.
+    """
+
+    def __init__(self, given: Any) -> None:
+        connection = of_sqlalchemy(given)
+        dialect = connection.dialect
+        form = _FORMS.get(dialect.driver) if dialect.name == "postgresql" else None
+        if form is None:
+            raise NotSupported(
+                f"{type(given).__qualname__} is on {dialect.name}+{dialect.driver}, which this store cannot join; use "
+                "postgresql+psycopg or postgresql+asyncpg"
+            )
+        if connection.connection.dbapi_connection.autocommit:
+            raise ConfigurationError(
+                f"{type(given).__qualname__} has the isolation level AUTOCOMMIT, so each statement is committed by "
+                "itself; give one without it"
+            )
+        self._connection, self._form = connection, form
+        self.beneath = connection.connection.driver_connection
+
+    def rows(self, text: str, args: Mapping[str, Any]) -> list[Any]:
+        """Run a statement and return its rows."""
+        text, values = self._form(text, args)
+        return plain_rows(self._connection.exec_driver_sql(text, values).fetchall())
+
+
+async def run_sync(given: Any, body: Callable[[Any], T]) -> T:
+    """Run `body` on the sync Connection or Session within an async one, where SQLAlchemy awaits its driver by itself.
+
+    Raises:
+        NotSupported: It is neither.
+    """
+    if kinds_of(given).isdisjoint({"AsyncConnection", "AsyncSession", "async_scoped_session"}):
+        raise NotSupported(f"{type(given).__qualname__} is no connection of SQLAlchemy's; give an AsyncConnection")
+    if "async_scoped_session" in kinds_of(given):
+        given = given()
+    answer: T = await given.run_sync(body)
+    return answer

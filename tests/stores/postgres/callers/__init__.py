@@ -1,0 +1,1 @@
+"""Jobs in the transactions of callers, by the libraries that they use."""

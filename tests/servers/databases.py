@@ -22,6 +22,7 @@ NAMED = "MILLRACE_TEST_POSTGRES"
 SCHEMA = "millrace_test"
 POOLED = "pgbouncer"
 
+TRUNCATE_EVERY = 50  # times that it is emptied, so that no table becomes slow by what was deleted
 TABLES = """select tablename from pg_tables where schemaname = %s and tablename <> 'migration'"""
 
 
@@ -39,6 +40,7 @@ class Database:
         self.schema = schema
         self._stores = through or server
         self._told = {"prepare": "off", "listen": "off"} if through else {}
+        self._emptied = 0
         self._admin = psycopg.connect(server, autocommit=True, options="-c lock_timeout=20s")
         self.drop()
 
@@ -58,10 +60,20 @@ class Database:
         return psycopg.connect(self.server, autocommit=True)
 
     def empty(self) -> None:
-        """Delete every row but those that tell of migrations."""
-        tables = [sql.Identifier(self.schema, name) for (name,) in self._admin.execute(TABLES, [self.schema])]
-        if tables:
-            self._admin.execute(sql.SQL("truncate {} restart identity cascade").format(sql.SQL(", ").join(tables)))
+        """Delete every row but those that tell of migrations: by `delete`, which for a few rows is the quicker way."""
+        names = [name for (name,) in self._admin.execute(TABLES, [self.schema])]
+        tables = [sql.Identifier(self.schema, name) for name in names]
+        if not tables:
+            return
+        self._emptied += 1
+        if self._emptied % TRUNCATE_EVERY == 0:
+            self._admin.execute(sql.SQL("truncate {} cascade").format(sql.SQL(", ").join(tables)))
+            return
+        deletes = [
+            sql.SQL("{} as (delete from {})").format(sql.Identifier(f"of_{table}"), where)
+            for table, where in zip(names, tables, strict=True)
+        ]
+        self._admin.execute(sql.SQL("with {} select").format(sql.SQL(", ").join(deletes)))
 
     def drop(self) -> None:
         """Remove the schema with all that is in it."""

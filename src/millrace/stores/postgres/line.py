@@ -148,7 +148,7 @@ class Line:
             try:
                 return self._open()
             except MillraceError as error:
-                self._why = error
+                self._why = type(error)(*error.args)  # not this one, which keeps its frames, and a socket in them
                 self._next_try = time.monotonic() + random.uniform(0, self._delay)
                 self._delay = min(self._delay * 2, _LONGEST)
                 if not isinstance(error, StoreUnavailable) or self._gives_up(until, patient=patient):

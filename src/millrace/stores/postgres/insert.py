@@ -1,0 +1,132 @@
+"""Inserting jobs. Owns the INSERT into `job` and `tag`, and tells which rows were there already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from millrace.job import JobRow
+from millrace.messages import Existing, InsertAnswer, NewRow
+from millrace.stores.postgres.arrays import Bigints, Strings, Uuids
+from millrace.stores.postgres.rows import COLUMNS, job_row
+from millrace.stores.postgres.script import Script
+
+__all__ = ["FULL", "PLAIN", "THERE", "insert_script"]
+
+# All rows by one statement: a function scan, and the indexes. `on conflict do nothing` without a target means job_pkey
+# and job_lock, twins within the call included; a key that another transaction has just taken is waited for, as the
+# index does by itself. Which rows went in is told only where some did not: a row of the answer a job costs more.
+_COUNT = """
+select {now}, count(*), case when count(*) < %(number)b then array_agg(uuid_send(i.id)) end from i"""
+# Nearly all jobs: due at once, without key, tags and options.
+PLAIN: Final = (
+    """with i as (
+ insert into {s}.job (id, due, created_at, state, priority, max_attempts, max_crashes, queue, task, args)
+ select u.id, n.now, n.now, 1, u.priority, u.max_attempts, u.max_crashes, u.queue, u.task, u.args
+ from unnest(%(ids)b, %(priorities)b, %(attempts)b, %(crashes)b, %(queues)b, %(tasks)b, %(args)b)
+   u(id, priority, max_attempts, max_crashes, queue, task, args), (select {now} as now offset 0) n
+ on conflict do nothing returning id)"""
+    + _COUNT
+)
+# All others. The rows come in the order of their keys, so that two bulk inserts wait for each other in one order only.
+FULL: Final = (
+    """with i as (
+ insert into {s}.job (id, due, created_at, state, priority, max_attempts, max_crashes, queue, task, args,
+   unique_key, lock_key, tags, options)
+ select u.id, coalesce(u.due, n.now + u.delay), n.now,
+   case when coalesce(u.due, n.now + u.delay) <= n.now then 1 else 0 end,
+   u.priority, u.max_attempts, u.max_crashes, u.queue, u.task, u.args, u.key, u.key,
+   case when u.tags is not null then array(select jsonb_array_elements_text(u.tags::jsonb)) end, u.options
+ from unnest(%(ids)b, %(priorities)b, %(attempts)b, %(crashes)b, %(queues)b, %(tasks)b, %(args)b, %(dues)b,
+     %(delays)b, %(keys)b, %(tags)b, %(options)b) with ordinality
+   u(id, priority, max_attempts, max_crashes, queue, task, args, due, delay, key, tags, options, place),
+   (select {now} as now offset 0) n
+ order by u.place
+ on conflict do nothing returning id, tags),
+t as (insert into {s}.tag (tag, job) select g.tag, i.id from i cross join lateral unnest(i.tags) g(tag)
+ on conflict do nothing)"""
+    + _COUNT
+)
+# What stood in the way: job_pkey, and job_lock.
+THERE: Final = f"""select {COLUMNS} from {{s}}.job j where j.id = any(%(ids)b)
+union all
+select {COLUMNS} from {{s}}.job j where j.lock_key = any(%(keys)b) and j.lock_key is not null
+  and not (j.id = any(%(ids)b))"""
+
+_ROUNDS = 3  # a holder that ends between two statements leaves its key to us; the third time it is told as it was
+_encode = msgspec.json.encode
+
+
+def insert_script(rows: Sequence[NewRow]) -> Script[InsertAnswer]:
+    """Insert jobs, and tell which were there already; one statement where none was."""
+    left = list(range(len(rows)))
+    existing: dict[int, Existing] = {}
+    at: int | None = None
+    for _ in range(_ROUNDS):
+        now, there, left = yield from _round(rows, left)
+        at = now if at is None else at
+        existing |= there
+        if not left:
+            break
+    assert at is not None  # noqa: S101 - there was a round
+    return InsertAnswer(at, existing)
+
+
+def _round(rows: Sequence[NewRow], places: Sequence[int]) -> Script[tuple[int, dict[int, Existing], list[int]]]:
+    """Insert the rows of some places; return the time, what stood in the way of some, and what must be tried again."""
+    firsts: dict[bytes, int] = {}
+    for place in places:
+        firsts.setdefault(rows[place].id, place)
+    batch = list(firsts.values())
+    template, args = _statement([rows[place] for place in batch])
+    ((now, number, inserted),) = yield template, args
+    if number == len(places):
+        return now, {}, []
+    went_in: set[bytes] = set(firsts) if number == len(batch) else set(inserted or ())
+    out = [place for place in places if rows[place].id not in went_in or firsts[rows[place].id] != place]
+    keys = {key for place in out if (key := rows[place].unique_key) is not None}
+    found = yield THERE, {"ids": Uuids(list({rows[place].id for place in out})), "keys": Strings(list(keys))}
+    by_id, by_key = _known(found, keys)
+    existing: dict[int, Existing] = {}
+    for place in out:
+        row = rows[place]
+        if row.id in by_id:
+            existing[place] = Existing(by_id[row.id], by_key=False)
+        elif row.unique_key is not None and row.unique_key in by_key:
+            existing[place] = Existing(by_key[row.unique_key], by_key=True)
+    return now, existing, [place for place in out if place not in existing]
+
+
+def _known(found: Sequence[Any], keys: set[str]) -> tuple[Mapping[bytes, JobRow], Mapping[str, JobRow]]:
+    jobs = [job_row(columns) for columns in found]
+    live = [job for job in jobs if job.finished is None and job.unique_key in keys]
+    return {job.id: job for job in jobs}, {job.unique_key: job for job in live if job.unique_key is not None}
+
+
+def _statement(rows: list[NewRow]) -> tuple[str, dict[str, Any]]:
+    plain = True
+    for row in rows:
+        if row.unique_key is not None or row.tags or row.options is not None or row.delay or row.due is not None:
+            plain = False
+            rows = sorted(rows, key=lambda row: row.unique_key or "")
+            break
+    args: dict[str, Any] = {
+        "number": len(rows),
+        "ids": Uuids([row.id for row in rows]),
+        "priorities": Bigints([row.priority for row in rows]),
+        "attempts": Bigints([row.max_attempts for row in rows]),
+        "crashes": Bigints([row.max_crashes for row in rows]),
+        "queues": Strings([row.queue for row in rows]),
+        "tasks": Strings([row.task for row in rows]),
+        "args": Strings([row.args for row in rows]),
+    }
+    if plain:
+        return PLAIN, args
+    args["dues"] = Bigints([row.due for row in rows])
+    args["delays"] = Bigints([row.delay for row in rows])
+    args["keys"] = Strings([row.unique_key for row in rows])
+    args["tags"] = Strings([_encode(row.tags) if row.tags else None for row in rows])
+    args["options"] = Strings([row.options for row in rows])
+    return FULL, args

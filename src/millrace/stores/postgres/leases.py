@@ -1,0 +1,137 @@
+"""Leases: extending them, with what comes in a beat, and taking them back. Owns their changes between claim and end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from millrace.messages import Beat, Rescued
+from millrace.states import JobState
+from millrace.stores.postgres.arrays import Bigints, Doubles, Strings, Uuids
+from millrace.stores.postgres.remove import remove_ended
+from millrace.stores.postgres.rows import STATES, encode_text
+from millrace.stores.postgres.session import Session
+
+__all__ = ["EXTEND", "HELD", "KEPT_BY_ITSELF", "RESCUE", "extend", "read_cancelling", "rescue"]
+
+# The list, job_pkey for each, then the row by its place. It never waits for a row that is just being finished, and
+# takes no two rows in another order than a finish does: with SKIP LOCKED there is nothing to wait for.
+EXTEND: Final = """with x as materialized (
+ select j.place, u.lease, u.fraction, u.message, u.result
+ from unnest(%(ids)b, %(claims)b, %(leases)b, %(fractions)b, %(messages)b, %(results)b)
+   u(id, claim, lease, fraction, message, result)
+ cross join lateral (select ctid as place from {s}.job where id = u.id and claim = u.claim and worker = %(worker)b
+   and state + 0 in (2, 3) for no key update skip locked) j
+ where {light})
+update {s}.job j set lease_until = coalesce((select {now}) + x.lease, j.lease_until),
+ rev = j.rev + case when x.lease is null then 0 else 1 end,
+ progress = coalesce(x.fraction, j.progress),
+ progress_message = case when x.fraction is null then j.progress_message else x.message end,
+ result = coalesce(x.result, j.result)
+from x where j.ctid = x.place
+returning uuid_send(j.id), j.claim, j.state"""
+# What was not answered is lost, or is just being finished, or changed by somebody else: looked at once more.
+HELD: Final = """select u.place, j.state from unnest(%(ids)b, %(claims)b) with ordinality u(id, claim, place)
+cross join lateral (select state from {s}.job where id = u.id and claim = u.claim and worker = %(worker)b
+  and state + 0 in (2, 3) offset 0) j"""
+
+# job_lease: the running jobs only
+CANCELLING_ONES = """select uuid_send(id), claim from {s}.job
+where state in (2, 3) and state + 0 = 3 and worker = %(worker)b"""
+
+# When an ended job expires by its own word, else by the caller's, which null makes for ever.
+KEPT_BY_ITSELF: Final = """case when j.options is not null and j.options::jsonb ? 'retention'
+  then (select {now}) + round((j.options::jsonb ->> 'retention')::double precision * 1000000)::bigint
+  else (select {now}) + %(retention)b::bigint end"""
+
+# One conditional statement over the current state: job_lease, from the lease that passed first, then the row by its
+# place. Due and ties are kept, so that a rescued job runs next.
+RESCUE: Final = f"""with r as (
+ update {{s}}.job j set crashes = j.crashes + 1, rev = j.rev + 1, lease_until = null,
+  attempt = greatest(j.attempt - 1, 0),
+  state = case when j.state = 3 then 7 when j.crashes + 1 >= j.max_crashes then 6 else 1 end,
+  reason = case when j.state = 3 then 'cancelled' when j.crashes + 1 >= j.max_crashes then 'crashed'
+    else 'lease-lost' end,
+  finished_at = case when j.state = 3 or j.crashes + 1 >= j.max_crashes then (select {{now}}) end,
+  expire_at = case when j.state = 3 then {KEPT_BY_ITSELF}
+    when j.crashes + 1 >= j.max_crashes then (select {{now}}) + %(dead_retention)b::bigint end,
+  lock_key = case when j.state = 3 or j.crashes + 1 >= j.max_crashes then null else j.lock_key end
+ where j.ctid = any(array(select ctid from {{s}}.job where state in (2, 3) and lease_until < (select {{now}})
+   order by lease_until limit %(limit)b for no key update skip locked))
+ returning j.id, j.task, j.queue, j.claim, j.worker, j.state, j.crashes, j.attempt, j.started_at,
+   coalesce(j.expire_at <= j.finished_at, false) as gone),
+e as (insert into {{s}}.attempt (job, claim, attempt, worker, started_at, finished_at, outcome)
+ select r.id, r.claim, r.attempt + 1, r.worker, r.started_at, (select {{now}}), 'lease-lost' from r)
+select uuid_send(id), task, queue, claim, worker, state, crashes, gone from r"""
+
+
+def extend(session: Session, worker: int, beats: Sequence[Beat]) -> list[JobState | None]:
+    """Write beats; return each job's state, None where the claim is lost."""
+    some = _merged(beats)
+    rows = session.rows(
+        EXTEND,
+        {
+            "worker": worker,
+            "ids": Uuids([beat.id for beat in some]),
+            "claims": Bigints([beat.claim for beat in some]),
+            "leases": Bigints([beat.lease for beat in some]),
+            "fractions": Doubles([None if beat.progress is None else beat.progress.fraction for beat in some]),
+            "messages": Strings([_message(beat) for beat in some]),
+            "results": Strings([beat.result for beat in some]),
+        },
+    )
+    held: dict[tuple[bytes, int], JobState] = {(id, claim): STATES[state] for id, claim, state in rows}
+    open_ones: list[Beat] = [beat for beat in some if _attempt(beat) not in held]
+    if open_ones:
+        args: dict[str, Any] = {
+            "worker": worker,
+            "ids": Uuids([beat.id for beat in open_ones]),
+            "claims": Bigints([beat.claim for beat in open_ones]),
+        }
+        held |= {_attempt(open_ones[place - 1]): STATES[state] for place, state in session.rows(HELD, args)}
+    return [held.get(_attempt(beat)) for beat in beats]
+
+
+def _attempt(beat: Beat) -> tuple[bytes, int]:
+    return beat.id, beat.claim
+
+
+def _merged(beats: Sequence[Beat]) -> Sequence[Beat]:
+    """Make one beat of several for the same attempt: the last word on each matter counts."""
+    merged: dict[tuple[bytes, int], Beat] = {}
+    for beat in beats:
+        claimed = _attempt(beat)
+        before = merged.get(claimed)
+        merged[claimed] = (
+            beat
+            if before is None
+            else Beat(
+                beat.ref,
+                beat.id,
+                beat.claim,
+                before.lease if beat.lease is None else beat.lease,
+                beat.progress or before.progress,
+                before.result if beat.result is None else beat.result,
+            )
+        )
+    return beats if len(merged) == len(beats) else list(merged.values())
+
+
+def _message(beat: Beat) -> bytes | None:
+    progress = beat.progress
+    return None if progress is None or progress.message is None else encode_text(progress.message)
+
+
+def read_cancelling(session: Session, worker: int) -> list[tuple[bytes, int]]:
+    """Return (id, claim) of the worker's jobs that were asked to cancel."""
+    return session.rows(CANCELLING_ONES, {"worker": worker})
+
+
+def rescue(session: Session, retention: int | None, dead_retention: int | None, limit: int) -> list[Rescued]:
+    """Take back leases that have passed."""
+    rows = session.rows(RESCUE, {"retention": retention, "dead_retention": dead_retention, "limit": limit})
+    remove_ended(session, [row[0] for row in rows if row[7]])
+    return [
+        Rescued(id, task, queue, claim, worker, STATES[state], crashes)
+        for id, task, queue, claim, worker, state, crashes, _ in rows
+    ]

@@ -57,6 +57,10 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     scheme, separator, _ = url.partition("://")
     scheme = scheme.lower()
     if not separator:
+        if "@" in url:  # what stands before it may hold a password
+            raise ConfigurationError(
+                f"the store URL {scheme.partition(':')[0]}:… lacks its //; write postgresql://user@host/database"
+            )
         raise ConfigurationError(f"{url!r} is not a store URL; a file is written as sqlite:///{url}")
     opener = _BUILT_IN.get(scheme)
     if opener is not None:

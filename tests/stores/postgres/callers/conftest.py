@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,7 +24,7 @@ def app(postgres: Database) -> Iterator[Millrace]:
 def way(request: pytest.FixtureRequest, app: Millrace, postgres: Database) -> Iterator[Way]:
     """A transaction in the way of one library, after another."""
     assert app.depth() == 0
-    make: Callable[[str], Way] = request.param
+    make: type[Way] = request.param
     way = make(postgres.server)
     yield way
     way.close()

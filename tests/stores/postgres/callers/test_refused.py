@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -96,7 +96,7 @@ def test_django_is_refused_outside_a_transaction(app: Millrace, postgres: Databa
 
 
 @pytest.mark.parametrize("make", [Psycopg, SqlalchemyConnection])
-def test_a_closed_connection_is_refused(app: Millrace, postgres: Database, make: Callable[[str], Way]) -> None:
+def test_a_closed_connection_is_refused(app: Millrace, postgres: Database, make: type[Way]) -> None:
     way = make(postgres.server)
     way.close()
     with pytest.raises(ConfigurationError, match="is closed; give one that is open"):
@@ -173,7 +173,7 @@ def test_an_asynchronous_connection_is_refused_where_nothing_is_awaited(app: Mil
 
 @pytest.mark.parametrize("make", WAYS, ids=lambda way: way.__name__)
 def test_a_connection_to_another_database_is_refused_and_its_transaction_goes_on(
-    app: Millrace, postgres: Database, make: Callable[[str], Way]
+    app: Millrace, postgres: Database, make: type[Way]
 ) -> None:
     if not postgres.run("select 1 from pg_database where datname = 'millrace_other'"):
         postgres.run("create database millrace_other")

@@ -6,7 +6,7 @@ All are used alike, so that a test says once what holds for every one of them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -40,6 +40,13 @@ class Way:
 
     connection: Any
 
+    def __init__(self, url: str) -> None:
+        self.open(url)
+
+    def open(self, url: str) -> None:
+        """Connect, and begin where the library does not by itself."""
+        raise NotImplementedError
+
     def execute(self, statement: str) -> None:
         """Write as the caller would."""
         self.connection.execute(statement)
@@ -66,8 +73,9 @@ class Way:
 class Awaited(Way):
     """A transaction in a library that is awaited."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
         self.runner = asyncio.Runner()
+        super().__init__(url)
 
     def run(self, waiting: Awaitable[T]) -> T:
         async def wait() -> T:
@@ -99,27 +107,25 @@ class Awaited(Way):
 
 
 class Psycopg(Way):
-    def __init__(self, url: str) -> None:
+    def open(self, url: str) -> None:
         self.connection = psycopg.connect(url)
 
 
 class PsycopgClientSide(Way):
     """Cursors that put arguments into the text, rows as dictionaries: the caller's choice, not ours."""
 
-    def __init__(self, url: str) -> None:
+    def open(self, url: str) -> None:
         self.connection = psycopg.connect(url, cursor_factory=psycopg.ClientCursor, prepare_threshold=None)
         self.connection.row_factory = dict_row
 
 
 class AsyncPsycopg(Awaited):
-    def __init__(self, url: str) -> None:
-        super().__init__()
+    def open(self, url: str) -> None:
         self.connection = self.run(psycopg.AsyncConnection.connect(url))
 
 
 class Asyncpg(Awaited):
-    def __init__(self, url: str) -> None:
-        super().__init__()
+    def open(self, url: str) -> None:
         self.connection: Any = self.run(asyncpg.connect(url))
         self._begin()
 
@@ -137,13 +143,12 @@ class Asyncpg(Awaited):
 
 
 class AsyncpgPool(Asyncpg):
-    def __init__(self, url: str) -> None:
-        Awaited.__init__(self)
-        self.pool: Any = self.run(self._open(url))
+    def open(self, url: str) -> None:
+        self.pool: Any = self.run(self._made(url))
         self.connection = self.run(self.pool.acquire())
         self._begin()
 
-    async def _open(self, url: str) -> Any:
+    async def _made(self, url: str) -> Any:
         return await asyncpg.create_pool(url, min_size=1, max_size=1)
 
     def close(self) -> None:
@@ -156,7 +161,7 @@ class AsyncpgPool(Asyncpg):
 class SqlalchemyConnection(Way):
     driver = "psycopg"
 
-    def __init__(self, url: str) -> None:
+    def open(self, url: str) -> None:
         self.engine = sqlalchemy.create_engine(with_driver(url, self.driver))
         self.connection = self.made()
 
@@ -184,8 +189,7 @@ class SqlalchemyScoped(SqlalchemyConnection):
 class AsyncSqlalchemyConnection(Awaited):
     driver = "asyncpg"
 
-    def __init__(self, url: str) -> None:
-        super().__init__()
+    def open(self, url: str) -> None:
         self.engine = create_async_engine(with_driver(url, self.driver))
         self.connection = self.run(self.made())
 
@@ -216,7 +220,7 @@ class AsyncSqlalchemyPsycopg(AsyncSqlalchemySession):
 
 
 class Django(Way):
-    def __init__(self, url: str) -> None:
+    def open(self, url: str) -> None:
         parts: Mapping[str, Any] = conninfo_to_dict(url)
         self._opened = django_connection(
             ENGINE="django.db.backends.postgresql", NAME=parts["dbname"], USER=parts["user"], HOST=parts["host"],
@@ -254,7 +258,7 @@ class Django(Way):
         self.shut()
 
 
-WAYS: Sequence[Callable[[str], Way]] = (
+WAYS: Sequence[type[Way]] = (
     Psycopg,
     PsycopgClientSide,
     AsyncPsycopg,

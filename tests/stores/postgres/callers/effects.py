@@ -1,0 +1,37 @@
+"""A worker to be killed: its task writes an effect and completes itself in one transaction, and stops where it is told.
+
+It says `reached` on its output where it stops, and never goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import psycopg
+
+from millrace import Millrace, current_job
+
+app = Millrace(os.environ["MILLRACE_URL"])
+server = app.store.url.partition("?")[0]
+
+
+@app.task
+def pay(stop: str) -> None:
+    """Write the effect; `stop` says whether to stop before or after the commit, the first time it runs."""
+    with psycopg.connect(server) as connection:
+        connection.execute("insert into millrace_test.orders values ('paid')")
+        current_job().complete("paid", connection=connection)
+        if stop == "before":
+            _stop()
+        connection.commit()
+        if stop == "after":
+            _stop()
+
+
+def _stop() -> None:
+    if os.environ.get("EFFECTS_STOP"):
+        sys.stdout.write("reached\n")
+        sys.stdout.flush()
+        signal.pause()

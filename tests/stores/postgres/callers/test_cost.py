@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 from sqlalchemy import event
 
 from millrace import Millrace
@@ -67,7 +67,7 @@ def test_an_enqueue_is_one_statement_where_nobody_is_told(postgres: Database, ap
 @pytest.fixture
 def listener(postgres: Database) -> Iterator[Connection[Any]]:
     with postgres.connect() as connection:
-        connection.execute(f'listen "millrace_{postgres.schema}"')
+        connection.execute(sql.SQL("listen {}").format(sql.Identifier(f"millrace_{postgres.schema}")))
         yield connection
 
 
@@ -76,9 +76,7 @@ def heard(listener: Connection[Any]) -> list[str]:
     return sorted(notice.payload for notice in listener.notifies(timeout=0))
 
 
-def test_the_commit_tells_of_each_queue_once(
-    app: Millrace, way: Way, postgres: Database, listener: Connection[Any]
-) -> None:
+def test_the_commit_tells_of_each_queue_once(app: Millrace, way: Way, listener: Connection[Any]) -> None:
     task = app.task(name="add")(lambda a: a)
     app.task(name="held", unique=None)(lambda: None).using(unique_key="k").enqueue()
     wait_for(listener)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from io import StringIO
@@ -19,6 +21,7 @@ from millrace.conformance.bench import Bench
 from millrace.errors import NotSupported
 from millrace.messages import JobFilter
 from millrace.records import WorkerRow
+from millrace.states import FINAL
 from millrace.store import Store
 from millrace.stores import MemoryStore, SQLiteStore
 from millrace.stores.sqlite.store import SQLiteStore as FileStore
@@ -119,6 +122,43 @@ def test_a_copy_that_was_cut_short_goes_on_where_it_was(
 
     assert shop.json("copy", FROM, TO)["copied"] == 250
     assert ids(target) == ids(source.store)
+
+
+KILLED = """\
+import os
+import signal
+import sys
+
+from millrace.cli.run import run
+from millrace.stores.sqlite import transfer
+
+write_beside = transfer._restore_beside
+pages = iter(range(1, 99))
+
+
+def die_at_the_third_page(session, jobs):
+    if next(pages) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write_beside(session, jobs)
+
+
+transfer._restore_beside = die_at_the_third_page
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_copy_that_was_killed_within_a_page_leaves_no_half_of_it(shop: Shop, source: Bench, target: Store) -> None:
+    jobs = [source.bring(state, tags=("red",)) for state in sorted(FINAL)]
+    jobs += source.add_some(197, tags=("red",)) + [source.bring(state, tags=("red",)) for state in sorted(FINAL)]
+
+    done = subprocess.run([sys.executable, "-c", KILLED, "copy", FROM, TO], cwd=shop.folder, timeout=60, check=False)
+
+    assert done.returncode == -signal.SIGKILL
+    assert target.select(JobFilter(tag="red"), limit=1000)[0] == ids(target) == jobs[149::-1]
+    assert shop.json("copy", FROM, TO)["copied"] == 53
+    assert target.counts() == source.store.counts()
+    assert [target.attempts(id) for id in jobs] == [source.store.attempts(id) for id in jobs]
+    assert target.select(JobFilter(tag="red"), limit=1000)[0] == jobs[::-1]
 
 
 def test_settings_of_queues_go_first_and_those_of_the_target_stay(shop: Shop, source: Bench, target: Store) -> None:

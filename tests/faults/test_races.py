@@ -1,4 +1,4 @@
-"""Races on one store: 8 threads in memory and on SQLite, 4 processes on SQLite; and what must hold at last."""
+"""Races on one store: 8 threads on each kind, 4 processes on SQLite and PostgreSQL; and what must hold at last."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from millrace.store import Store
 from millrace.stores import open_store
 from tests.faults.races import ERROR, HOUR, RACES, Notes, Part, new_row
 from tests.faults.stage import Racer, company, run_together
+from tests.servers.databases import Database
 
 PATIENCE = 30.0  # seconds at the barrier: bounds a failure, measures nothing
 
@@ -47,7 +48,7 @@ class Threads:
 
 
 class Processes:
-    """Four processes on one file, and this one looking on."""
+    """Four processes with a store each, and this one looking on."""
 
     number = 4
 
@@ -65,12 +66,18 @@ class Processes:
 Arena = Threads | Processes
 
 
-@pytest.fixture(params=["threads-memory", "threads-sqlite", "processes-sqlite"])
-def arena(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Arena]:
+@pytest.fixture(
+    params=["threads-memory", "threads-sqlite", "processes-sqlite", "threads-postgres", "processes-postgres"]
+)
+def arena(request: pytest.FixtureRequest, tmp_path: Path, postgres: Database) -> Iterator[Arena]:
     """Racers of each kind in turn, on an empty store."""
     kind, _, store = request.param.partition("-")
-    url = "memory://" if store == "memory" else f"sqlite:///{tmp_path / 'jobs.db'}?synchronous=normal"
-    arena: Arena = Threads(url) if kind == "threads" else Processes(url)
+    urls = {
+        "memory": "memory://",
+        "sqlite": f"sqlite:///{tmp_path / 'jobs.db'}?synchronous=normal",
+        "postgres": postgres.url(),
+    }
+    arena: Arena = Threads(urls[store]) if kind == "threads" else Processes(urls[store])
     arena.store.migrate()
     yield arena
     arena.store.close()

@@ -13,6 +13,7 @@ import pytest
 from millrace.clock import SECOND
 from millrace.conformance.bench import ANN, BEN, ERROR, HOUR, KEPT, Bench
 from millrace.conformance.examples import Examples
+from millrace.conformance.health import Ear
 from millrace.conformance.texts import NAMES, SIZES, TEXTS, json_of
 from millrace.errors import ConfigurationError
 from millrace.job import JobRow, Progress
@@ -231,6 +232,14 @@ class TransferExamples(Examples):
         assert bench.end("completed", bench.job(first.id), worker=ANN).lost == frozenset()
         assert [rescued.id for rescued in bench.lose(second)] == [second.id]
         assert bench.state(second.id) is JobState.PENDING
+
+    def test_watchers_hear_of_taken_jobs(self, bench: Bench, other: Bench) -> None:
+        other.add()
+        ear = Ear()
+        watch = bench.store.watch(ear)
+        take_all(bench, other)
+        assert ear.hears()
+        watch.close()
 
     def test_a_taken_key_is_held_until_its_job_has_ended(self, bench: Bench, other: Bench) -> None:
         id = other.add(unique_key="once")

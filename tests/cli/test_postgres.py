@@ -121,6 +121,23 @@ def test_doctor_tells_of_the_server(shop: Shop, url: str) -> None:
     assert answer.code == int("error" in levels.values())
 
 
+def test_the_printed_migrations_make_a_schema_that_the_store_takes_for_its_own(
+    desk: Desk, url: str, postgres: Database
+) -> None:
+    postgres.drop()
+    sql = desk.on_store("migrate", "--sql")
+    assert postgres.run("select 1 from pg_namespace where nspname = 'millrace_test'") == []
+
+    with postgres.connect() as connection:
+        connection.execute(sql.encode())
+
+    assert desk.on_store("migrate").startswith("nothing to do: ")
+    assert desk.on_store("migrate", "--sql", "--since", "1") == ""
+    with Millrace(url) as app:
+        app.task(name="ping")(lambda: "pong").enqueue()
+        assert app.drain()[JobState.COMPLETED] == 1
+
+
 def test_jobs_move_from_a_file_to_the_server_and_back(
     desk: Desk, source: Bench, url: str, postgres: Database, tmp_path: Path
 ) -> None:

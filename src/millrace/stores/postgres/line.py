@@ -5,9 +5,9 @@ Owns backoff, the repetition of what may be repeated, and the translation of err
 
 from __future__ import annotations
 
-import logging
 import math
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -30,8 +30,6 @@ __all__ = ["Line"]
 
 T = TypeVar("T")
 
-_log = logging.getLogger("millrace.postgres")
-
 _FIRST, _LONGEST = 0.05, 5.0  # seconds between two tries to connect, before jitter
 _TRIES = 5  # of what the server itself rolls back
 _PAUSE = 0.02  # seconds between them, before jitter
@@ -49,6 +47,7 @@ class Line:
         name: What the server's own views show.
         deadline: Seconds for a call that names none.
         on_open: Called with each new connection, before anything else is run on it.
+        reached: Set once the server has been reached, by this line or another of the store's.
     """
 
     def __init__(
@@ -58,11 +57,11 @@ class Line:
         name: str,
         deadline: float,
         on_open: Callable[[Connection], None],
+        reached: threading.Event,
     ) -> None:
         self._settings, self._watchdog, self._name, self._deadline = settings, watchdog, name, deadline
-        self._on_open = on_open
+        self._on_open, self._reached = on_open, reached
         self._connection: Connection | None = None
-        self._was_open = False
         self._next_try, self._delay = 0.0, _FIRST
         self._why: MillraceError | None = None  # it could not be opened last time
         self.closing = False  #: whether calls that wait for the server shall give up
@@ -142,7 +141,7 @@ class Line:
             if not connection.is_stale():
                 return connection
             self.drop()
-        patient = patient and self._was_open
+        patient = patient and self._reached.is_set()
         while True:
             self._wait_for_turn(until, patient=patient)
             try:
@@ -187,8 +186,7 @@ class Line:
                 raise
             raise trouble from error
         connection.until = math.inf
-        if self._was_open:
-            _log.info("connected to %s again", settings.url)
-        self._connection, self._was_open = connection, True
+        self._reached.set()
+        self._connection = connection
         self._delay, self._next_try, self._why = _FIRST, 0.0, None
         return connection

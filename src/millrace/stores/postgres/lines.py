@@ -41,6 +41,7 @@ class Lines:
         self._reader: Line | None = None
         self._beating, self._reading = threading.Lock(), threading.Lock()
         self._changing = threading.Lock()
+        self._reached = threading.Event()
         self._workers = 0
         self.closed = False
         self._add_writer()
@@ -84,8 +85,12 @@ class Lines:
                 return
             self._add_writer()
             settings = self._settings
-            self._beats = Line(settings, self.watchdog, "millrace beats", settings.deadline, self._on_open)
-            self._reader = Line(settings, self.watchdog, "millrace reads", settings.read_deadline, self._on_open)
+            self._beats = Line(
+                settings, self.watchdog, "millrace beats", settings.deadline, self._on_open, self._reached
+            )
+            self._reader = Line(
+                settings, self.watchdog, "millrace reads", settings.read_deadline, self._on_open, self._reached
+            )
 
     def end_work(self) -> None:
         """A worker of this process has stopped; the last one takes its connections along."""
@@ -159,7 +164,7 @@ class Lines:
             raise StoreUnavailable(f"the store of {self._settings.url} is closed; open it anew")
 
     def _add_writer(self) -> None:
-        line = Line(self._settings, self.watchdog, "millrace", self._settings.deadline, self._on_open)
+        line = Line(self._settings, self.watchdog, "millrace", self._settings.deadline, self._on_open, self._reached)
         self._all.append(line)
         self._free.put(line)
 

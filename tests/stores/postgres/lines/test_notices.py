@@ -1,0 +1,216 @@
+"""Waking other processes: after the commit, seldom, again after a reconnect; never needed for being right."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from millrace.errors import StoreUnavailable
+from millrace.stores.postgres.listener import Listener
+from millrace.stores.postgres.notices import SPACING
+from millrace.stores.postgres.url import read_url
+from millrace.stores.postgres.watchdog import Watchdog
+from tests.servers.cluster import Cluster
+from tests.servers.databases import Database
+from tests.servers.proxy import Proxy
+from tests.stores.postgres.lines.conftest import Bare, Opener, until
+
+PATIENCE = 20.0
+
+
+class Ear:
+    """Hears hints, from any thread."""
+
+    def __init__(self) -> None:
+        self._heard = threading.Semaphore(0)
+        self.times = 0
+
+    def __call__(self) -> None:
+        self.times += 1
+        self._heard.release()
+
+    def hears(self) -> bool:
+        """Wait for one hint more."""
+        return self._heard.acquire(timeout=PATIENCE)
+
+
+def listening(store: Bare) -> Ear:
+    """Watch a store, and wait until it listens: it tells to look once."""
+    ear = Ear()
+    store.watch(ear)
+    assert ear.hears()
+    return ear
+
+
+@pytest.fixture
+def wire(postgres: Database) -> Iterator[psycopg.Connection[Any]]:
+    """A connection that hears every notice as it comes."""
+    with postgres.connect() as connection:
+        connection.execute(sql.SQL("listen {}").format(sql.Identifier(f"millrace_{postgres.schema}")))
+        yield connection
+
+
+def test_another_process_hears_of_a_queue(store: Bare, postgres: Database, opened: Opener) -> None:
+    ear = listening(opened(postgres.url()))
+    store.changed("mail")
+    assert ear.hears()
+
+
+def test_ones_own_process_hears_at_once_and_only_once(store: Bare, wire: psycopg.Connection[Any]) -> None:
+    ear = listening(store)
+    store.changed("mail")
+    assert ear.times == 2
+    assert [notice.payload for notice in wire.notifies(timeout=PATIENCE, stop_after=1)] == ["mail"]
+    store.changed()
+    assert ear.times == 3
+
+
+def test_what_comes_in_at_once_goes_out_as_one_notice_for_each_queue(
+    store: Bare, wire: psycopg.Connection[Any]
+) -> None:
+    for _ in range(200):
+        store.changed("mail", "news")
+    until_last = time.monotonic()
+    store.close()
+    heard = [notice.payload for notice in wire.notifies(timeout=0.5)]
+    assert set(heard) == {"mail", "news"}
+    assert len(heard) <= 2 * (2 + (time.monotonic() - until_last + PATIENCE) / SPACING)
+    assert len(heard) < 200
+
+
+def test_notices_keep_their_distance(store: Bare, wire: psycopg.Connection[Any]) -> None:
+    stop = threading.Event()
+
+    def chatter() -> None:
+        while not stop.is_set():
+            store.changed("mail")
+
+    thread = threading.Thread(target=chatter)
+    thread.start()
+    begun = time.monotonic()
+    heard = list(wire.notifies(timeout=PATIENCE, stop_after=10))
+    took = time.monotonic() - begun
+    stop.set()
+    thread.join()
+    assert len(heard) >= 10
+    assert took >= 8 * SPACING
+
+
+def test_what_waits_is_sent_before_a_store_closes(store: Bare, wire: psycopg.Connection[Any]) -> None:
+    store.changed("mail")
+    store.close()
+    assert [notice.payload for notice in wire.notifies(timeout=PATIENCE, stop_after=1)] == ["mail"]
+
+
+def test_a_notice_that_cannot_be_sent_is_dropped_and_the_next_one_goes_out(cluster: Cluster, opened: Opener) -> None:
+    store = opened(cluster.url(deadline="2"))
+    store.migrate()
+    cluster.stop("immediate")
+    try:
+        store.changed("mail")
+    finally:
+        cluster.start()
+    assert store.write(lambda session: session.rows("select 1"), repeatable=True) == [(1,)]
+    ear = listening(opened(cluster.url()))
+    store.changed("news")
+    assert ear.hears()
+
+
+def test_with_notify_off_nothing_is_sent_and_this_process_still_hears(
+    postgres: Database, opened: Opener, wire: psycopg.Connection[Any]
+) -> None:
+    store = opened(postgres.url(notify="off"))
+    ear = listening(store)
+    store.changed("mail")
+    assert ear.hears()
+    store.close()
+    assert list(wire.notifies(timeout=0.1)) == []
+
+
+def test_with_listen_off_there_is_no_listener_and_this_process_still_hears(postgres: Database, opened: Opener) -> None:
+    store, ear = opened(postgres.url(listen="off")), Ear()
+    store.watch(ear)
+    store.changed("mail")
+    assert ear.times == 1
+    assert postgres.run("select 1 from pg_stat_activity where application_name = 'millrace listens'") == []
+
+
+def test_a_watch_that_is_closed_hears_no_more_and_the_last_one_ends_the_listener(
+    store: Bare, postgres: Database
+) -> None:
+    calls: list[int] = []
+    first, second = store.watch(lambda: calls.append(1)), store.watch(Ear())
+    first.close()
+    first.close()
+    calls.clear()
+    store.changed("mail")
+    assert calls == []
+    second.close()
+    until(lambda: postgres.run("select 1 from pg_stat_activity where application_name = 'millrace listens'") == [])
+
+
+def test_a_callback_that_fails_keeps_no_other_from_hearing(store: Bare, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise LookupError
+
+    store.watch(fail)
+    ear = listening(store)
+    store.changed()
+    assert ear.hears()
+    assert "a callback of watch() failed" in caplog.text
+
+
+def test_a_watch_may_be_closed_by_its_own_callback(store: Bare) -> None:
+    closed = threading.Event()
+
+    def close() -> None:
+        watch.close()
+        closed.set()
+
+    watch = store.watch(lambda: None)
+    watch.on_change = close  # type: ignore[attr-defined]
+    store.changed()
+    assert closed.wait(PATIENCE)
+
+
+def test_a_server_that_is_not_there_cannot_be_watched(opened: Opener) -> None:
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        opened("postgresql://127.0.0.1:1/jobs").watch(lambda: None)
+
+
+# -- a listener whose connection is lost
+
+
+def test_after_a_reconnect_it_listens_again_and_tells_to_look_once(cluster: Cluster, opened: Opener) -> None:
+    ear = listening(opened(cluster.url()))
+    assert cluster.terminate_all() >= 1
+    assert ear.hears()
+    opened(cluster.url()).changed("mail")
+    assert ear.hears()
+
+
+def test_a_listener_on_a_network_that_has_gone_silent_finds_out(cluster: Cluster) -> None:
+    with Proxy(cluster.port) as proxy:
+        dog, ear = Watchdog(), Ear()
+        settings = read_url(cluster.url(port=proxy.port, read_deadline="0.2", connect_deadline="2"))
+        listener = Listener(settings, dog, lambda _: False, ear, quiet=0.1)
+        listener.start()
+        assert ear.hears()
+        until(lambda: cluster.run("select 1 from pg_stat_activity where query = 'select 1' and state = 'idle'"))
+        proxy.turn("silent")
+        until(lambda: proxy.hits >= 3)  # the question, the end of that connection, and the next one's beginning
+        proxy.turn("well")
+        assert ear.hears()
+        listener.stop()
+        dog.stop()
+
+
+def test_a_listener_never_has_a_transaction_open(store: Bare, postgres: Database) -> None:
+    listening(store)
+    assert postgres.run("select state from pg_stat_activity where application_name = 'millrace listens'") == [("idle",)]

@@ -30,6 +30,16 @@ def pay(stop: str) -> None:
             _stop()
 
 
+@app.task(run_in="process", max_attempts=1)
+async def pay_apart(kept: str) -> None:
+    """Do so in a child process, on an event loop; `kept` says whether the completion is awaited."""
+    async with await psycopg.AsyncConnection.connect(server) as connection:
+        await connection.execute("insert into millrace_test.orders values ('paid')")
+        completion = current_job().complete("paid", connection=connection)
+        if kept == "awaited":
+            await completion
+
+
 def _stop() -> None:
     if os.environ.get("EFFECTS_STOP"):
         sys.stdout.write("reached\n")

@@ -256,7 +256,7 @@ def test_an_error_after_the_rollback_is_tried_again_and_has_its_effect_once(app:
     way.close()
 
 
-# -- workers that are killed
+# -- other processes
 
 
 @contextmanager
@@ -284,3 +284,27 @@ def test_a_killed_workers_effects_are_there_exactly_once(
 
     told = app.get(job)
     assert (told.state, told.result, told.claim, orders(postgres)) == ("completed", "paid", runs, 1)
+
+
+@pytest.mark.parametrize(
+    ("kept", "state", "error"),
+    [
+        ("awaited", "completed", None),
+        (
+            "forgotten",
+            "dead",
+            "ConfigurationError: complete(connection=…) was called and never awaited; await it, then commit",
+        ),
+    ],
+)
+def test_an_async_handler_in_a_child_process_completes_where_it_awaits(
+    app: Millrace, postgres: Database, kept: str, state: str, error: str | None
+) -> None:
+    pay = app.task(name="tests.stores.postgres.callers.effects.pay_apart")(lambda kept: kept)
+    job = pay.using(max_attempts=1).enqueue(kept)
+    with another_process(postgres, "app.run_worker(burst=True)") as worker:
+        assert worker.wait(PATIENCE) == 0
+
+    told = app.get(job)
+    assert (told.state, told.error, orders(postgres)) == (state, error, 1)
+    assert told.result == ("paid" if error is None else None)

@@ -54,6 +54,7 @@ class Line:
         self,
         settings: Settings,
         watchdog: Watchdog,
+        *,
         name: str,
         deadline: float,
         on_open: Callable[[Connection], None],

@@ -85,12 +85,8 @@ class Lines:
                 return
             self._add_writer()
             settings = self._settings
-            self._beats = Line(
-                settings, self.watchdog, "millrace beats", settings.deadline, self._on_open, self._reached
-            )
-            self._reader = Line(
-                settings, self.watchdog, "millrace reads", settings.read_deadline, self._on_open, self._reached
-            )
+            self._beats = self._line("millrace beats", settings.deadline)
+            self._reader = self._line("millrace reads", settings.read_deadline)
 
     def end_work(self) -> None:
         """A worker of this process has stopped; the last one takes its connections along."""
@@ -164,9 +160,19 @@ class Lines:
             raise StoreUnavailable(f"the store of {self._settings.url} is closed; open it anew")
 
     def _add_writer(self) -> None:
-        line = Line(self._settings, self.watchdog, "millrace", self._settings.deadline, self._on_open, self._reached)
+        line = self._line("millrace", self._settings.deadline)
         self._all.append(line)
         self._free.put(line)
+
+    def _line(self, name: str, deadline: float) -> Line:
+        return Line(
+            self._settings,
+            self.watchdog,
+            name=name,
+            deadline=deadline,
+            on_open=self._on_open,
+            reached=self._reached,
+        )
 
     def _take(self, seconds: float) -> Line:
         self.check()

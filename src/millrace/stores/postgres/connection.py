@@ -22,9 +22,19 @@ from psycopg.rows import tuple_row
 from millrace.stores.postgres.arrays import register
 from millrace.stores.postgres.settings import Settings
 
-__all__ = ["Connection", "connect"]
+__all__ = ["PINS", "Connection", "connect"]
 
 _PREPARED = 400  # texts: more than we have, so that none is ever forgotten and prepared anew
+# Each statement has one right plan, by index and place, whatever the statistics say. Without these, a plan made while
+# the table was empty reads all of it from end to end, and is kept until the first vacuum, 100,000 jobs later.
+PINS = (
+    "plan_cache_mode=force_generic_plan",
+    "enable_seqscan=off",
+    "enable_bitmapscan=off",
+    "enable_hashjoin=off",
+    "enable_mergejoin=off",
+    "jit=off",
+)
 _EARLIER = 0.9  # of the deadline: the server gives up first, and says what it was at
 
 
@@ -175,5 +185,6 @@ def _options(deadline: float) -> str:
     milliseconds = max(int(deadline * _EARLIER * 1000), 1)
     return (
         f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds} "
-        r"-c default_transaction_isolation=read\ committed -c default_transaction_read_only=off"
+        r"-c default_transaction_isolation=read\ committed -c default_transaction_read_only=off "
+        + " ".join(f"-c {pin}" for pin in PINS)
     )

@@ -30,9 +30,9 @@ update {s}.job j set lease_until = coalesce((select {now}) + x.lease, j.lease_un
  result = coalesce(x.result, j.result)
 from x where j.ctid = x.place
 returning uuid_send(j.id), j.claim, j.state"""
-# What was not answered is lost, or is just being finished, or changed by somebody else: looked at once more.
-HELD: Final = """select u.place, j.state from unnest(%(ids)b, %(claims)b) with ordinality u(id, claim, place)
-cross join lateral (select state from {s}.job where id = u.id and claim = u.claim and worker = %(worker)b
+# What was not answered is lost, or is just being finished, or was changed meanwhile: looked at once more. job_pkey.
+HELD: Final = """select uuid_send(j.id), j.claim, j.state from unnest(%(ids)b, %(claims)b) u(id, claim)
+cross join lateral (select id, claim, state from {s}.job where id = u.id and claim = u.claim and worker = %(worker)b
   and state + 0 in (2, 3) offset 0) j"""
 
 # job_lease: the running jobs only
@@ -68,28 +68,25 @@ select uuid_send(id), task, queue, claim, worker, state, crashes, gone from r"""
 def extend(session: Session, worker: int, beats: Sequence[Beat]) -> list[JobState | None]:
     """Write beats; return each job's state, None where the claim is lost."""
     some = _merged(beats)
-    rows = session.rows(
-        EXTEND,
-        {
-            "worker": worker,
-            "ids": Uuids([beat.id for beat in some]),
-            "claims": Bigints([beat.claim for beat in some]),
-            "leases": Bigints([beat.lease for beat in some]),
-            "fractions": Doubles([None if beat.progress is None else beat.progress.fraction for beat in some]),
-            "messages": Strings([_message(beat) for beat in some]),
-            "results": Strings([beat.result for beat in some]),
-        },
-    )
-    held: dict[tuple[bytes, int], JobState] = {(id, claim): STATES[state] for id, claim, state in rows}
-    open_ones: list[Beat] = [beat for beat in some if _attempt(beat) not in held]
-    if open_ones:
-        args: dict[str, Any] = {
-            "worker": worker,
-            "ids": Uuids([beat.id for beat in open_ones]),
-            "claims": Bigints([beat.claim for beat in open_ones]),
-        }
-        held |= {_attempt(open_ones[place - 1]): STATES[state] for place, state in session.rows(HELD, args)}
+    held: dict[tuple[bytes, int], JobState] = {}
+    for template in (EXTEND, EXTEND, HELD):  # a row that was changed meanwhile is seen by the next statement
+        held |= {(id, claim): STATES[state] for id, claim, state in session.rows(template, _told(worker, some))}
+        some = [beat for beat in some if _attempt(beat) not in held]
+        if not some:
+            break
     return [held.get(_attempt(beat)) for beat in beats]
+
+
+def _told(worker: int, beats: Sequence[Beat]) -> dict[str, Any]:
+    return {
+        "worker": worker,
+        "ids": Uuids([beat.id for beat in beats]),
+        "claims": Bigints([beat.claim for beat in beats]),
+        "leases": Bigints([beat.lease for beat in beats]),
+        "fractions": Doubles([None if beat.progress is None else beat.progress.fraction for beat in beats]),
+        "messages": Strings([_message(beat) for beat in beats]),
+        "results": Strings([beat.result for beat in beats]),
+    }
 
 
 def _attempt(beat: Beat) -> tuple[bytes, int]:

@@ -6,9 +6,12 @@ one after the other. At most one notice goes out for a queue within 20 ms, for a
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import os
 import threading
 import time
+import weakref
 from collections.abc import Iterable
 
 from millrace.errors import MillraceError
@@ -24,6 +27,8 @@ _PATIENCE = 2.0  # seconds for sending: it is only a hint
 # One trip. A notice makes a transaction that writes, so its commit would wait for the disk: it need not.
 NOTIFY = """select set_config('synchronous_commit', 'off', true), pg_notify(%(channel)b, queue)
  from unnest(%(queues)b) queue"""
+
+_running: weakref.WeakSet[Notices] = weakref.WeakSet()
 
 
 class Notices:
@@ -53,6 +58,7 @@ class Notices:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="millrace-notices", daemon=True)
                 self._thread.start()
+                _running.add(self)
         self._wake.set()
 
     def close(self) -> None:
@@ -61,6 +67,7 @@ class Notices:
             self._closed.set()
             thread, self._thread = self._thread, None
         self._wake.set()
+        _running.discard(self)
         if thread is not None:
             thread.join()
 
@@ -85,3 +92,18 @@ class Notices:
         args = {"channel": self._channel, "queues": Strings(sorted(queues))}
         with contextlib.suppress(MillraceError):  # a hint that is lost; polling finds what is due
             self._lines.write(lambda connection, _: connection.rows(NOTIFY, args), within=_PATIENCE, patient=False)
+
+
+def _send_the_last() -> None:
+    """Send what waits before the process ends: a script that enqueues and is done has left its store open."""
+    for notices in list(_running):
+        notices.close()
+
+
+def _leave_to_the_parent() -> None:
+    _running.clear()
+
+
+atexit.register(_send_the_last)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_the_parent)

@@ -86,7 +86,10 @@ class Home:
         at: int = self.lines.read(lambda connection, _: connection.rows(TIME, {}))[0][0]
         return at
 
+    def _follows(self) -> bool:
+        return not self.lines.working
+
     def _listen(self, on_hint: Callable[[], None]) -> Listening:
-        listener = Listener(self._settings, self.lines.watchdog, self.lines.is_own, on_hint)
+        listener = Listener(self._settings, self.lines.watchdog, self.lines.is_own, on_hint, follows=self._follows)
         listener.start()
         return listener

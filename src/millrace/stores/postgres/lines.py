@@ -143,6 +143,11 @@ class Lines:
         """Whether there is a connection that writes."""
         return any(line.connection is not None for line in self._all)
 
+    @property
+    def working(self) -> bool:
+        """Whether a worker is at work in this process."""
+        return self._workers > 0
+
     def is_own(self, backend: int) -> bool:
         """Tell whether a server process is the other end of one of these connections."""
         return any(line.connection is not None and line.connection.backend == backend for line in self._every())

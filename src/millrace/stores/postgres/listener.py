@@ -2,6 +2,7 @@
 
 After LISTEN it tells its subscribers to look once, since what came before was not heard; after each reconnect the same
 again. It never has a transaction open: a listener that does fills the server's queue of notices, and then commits fail.
+A process without workers waits for jobs to end: it follows, which its session shows by a lock, and is told of ends too.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Listener:
         watchdog: Keeps the deadlines.
         is_own: Tells whether a server process is one of our own connections: what it says, this process knows.
         on_hint: Called for each batch of notices, and once after each LISTEN.
+        follows: Tells whether to hear of ends as well.
         quiet: Seconds; see `QUIET`.
     """
 
@@ -48,10 +50,11 @@ class Listener:
         is_own: Callable[[int], bool],
         on_hint: Callable[[], None],
         *,
+        follows: Callable[[], bool] = lambda: False,
         quiet: float = QUIET,
     ) -> None:
         self._settings, self._watchdog, self._is_own, self._on_hint = settings, watchdog, is_own, on_hint
-        self._quiet = quiet
+        self._follows, self._quiet = follows, quiet
         self._stopping = threading.Event()
         self._bell, self._button = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="millrace-listener", daemon=True)
@@ -94,6 +97,10 @@ class Listener:
         self._watchdog.add(connection)
         try:
             self._under_deadline(connection, f"listen {quoted(self._settings.channel)}")
+            if self._follows():
+                channel = self._settings.ends_channel
+                lock = f"select pg_advisory_lock_shared(hashtextextended('{channel}', 0))"
+                self._under_deadline(connection, f"listen {quoted(channel)}; {lock}")
         except BaseException:
             self._watchdog.remove(connection)
             connection.close()

@@ -1,7 +1,8 @@
 """Telling other processes of what was committed: by NOTIFY, in a transaction of its own afterwards.
 
 Never in the commit itself, nor by trigger: a commit that notifies takes a lock of the whole server, and commits then go
-one after the other. At most one notice goes out for a queue within 20 ms, for all that came in meanwhile.
+one after the other. At most one notice goes out for a queue within 20 ms, for all that came in meanwhile. That jobs
+have changed or ended is told only while somebody follows, which a lock of the follower's session shows.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from millrace.errors import MillraceError
 from millrace.stores.postgres.arrays import Strings
@@ -23,10 +25,13 @@ __all__ = ["SPACING", "Notices"]
 
 SPACING = 0.02  #: seconds between two notices for one queue
 _PATIENCE = 2.0  # seconds for sending: it is only a hint
+_ASK_EVERY = 1.0  # seconds between two looks whether somebody follows
 
 # One trip. A notice makes a transaction that writes, so its commit would wait for the disk: it need not.
-NOTIFY = """select set_config('synchronous_commit', 'off', true), pg_notify(%(channel)b, queue)
- from unnest(%(queues)b) queue"""
+NOTIFY = """select set_config('synchronous_commit', 'off', true), pg_notify(n.channel, n.payload)
+ from unnest(%(channels)b, %(payloads)b) n(channel, payload)"""
+# A follower's session holds this lock, shared; see `listener`.
+FOLLOWED = "select not pg_try_advisory_xact_lock(hashtextextended(%(channel)b, 0))"
 
 _running: weakref.WeakSet[Notices] = weakref.WeakSet()
 
@@ -41,6 +46,9 @@ class Notices:
 
     def __init__(self, settings: Settings, lines: Lines) -> None:
         self._channel, self._on, self._lines = settings.channel, settings.notify, lines
+        self._ends_channel = settings.ends_channel
+        self._ended = False  # something has changed or ended since that was last told
+        self._followed, self._asked_at = False, -_ASK_EVERY
         self._waiting: set[str] = set()
         self._changing = threading.Lock()
         self._wake = threading.Event()
@@ -48,12 +56,16 @@ class Notices:
         self._thread: threading.Thread | None = None
 
     def send(self, queues: Iterable[str]) -> None:
-        """Send a notice for each of these queues soon. Never waits for the server."""
+        """Send a notice for each of these queues soon, and to followers that jobs have changed.
+
+        Never waits for the server.
+        """
         if not self._on:
             return
         with self._changing:
             self._waiting.update(queues)
-            if not self._waiting or self._closed.is_set():
+            self._ended = True
+            if self._closed.is_set() or not (self._waiting or self._followed or self._may_ask()):
                 return
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="millrace-notices", daemon=True)
@@ -75,23 +87,37 @@ class Notices:
         while True:
             self._wake.wait()
             self._wake.clear()
-            with self._changing:
-                queues, self._waiting = self._waiting, set()
-            if queues:
-                sent_at = time.monotonic()
-                self._notify(queues)
-                self._closed.wait(max(SPACING - (time.monotonic() - sent_at), 0))
-            if self._closed.is_set():
-                with self._changing:
-                    queues, self._waiting = self._waiting, set()
-                if queues:
-                    self._notify(queues)
+            sent_at = time.monotonic()
+            self._send_what_waits()
+            if self._closed.wait(max(SPACING - (time.monotonic() - sent_at), 0)):
+                self._send_what_waits()
                 return
 
-    def _notify(self, queues: set[str]) -> None:
-        args = {"channel": self._channel, "queues": Strings(sorted(queues))}
+    def _send_what_waits(self) -> None:
+        with self._changing:
+            queues, self._waiting = self._waiting, set()
+            ended, self._ended = self._ended, False
         with contextlib.suppress(MillraceError):  # a hint that is lost; polling finds what is due
-            self._lines.write(lambda connection, _: connection.rows(NOTIFY, args), within=_PATIENCE, patient=False)
+            if queues:
+                self._notify([(self._channel, queue) for queue in sorted(queues)])
+            if ended and self._is_followed():
+                self._notify([(self._ends_channel, "")])
+
+    def _notify(self, notices: Sequence[tuple[str, str]]) -> None:
+        channels, payloads = zip(*notices, strict=True)
+        self._ask(NOTIFY, {"channels": Strings(channels), "payloads": Strings(payloads)})
+
+    def _may_ask(self) -> bool:
+        return time.monotonic() - self._asked_at >= _ASK_EVERY
+
+    def _is_followed(self) -> bool:
+        if self._may_ask():
+            self._asked_at = time.monotonic()
+            self._followed = self._ask(FOLLOWED, {"channel": self._ends_channel})[0][0]
+        return self._followed
+
+    def _ask(self, text: str, args: Mapping[str, Any]) -> list[Any]:
+        return self._lines.write(lambda connection, _: connection.rows(text, args), within=_PATIENCE, patient=False)
 
 
 def _send_the_last() -> None:

@@ -61,5 +61,10 @@ class Settings:
 
     @property
     def channel(self) -> str:
-        """The name of our notices."""
+        """The name of our notices to workers."""
         return f"millrace_{self.schema}"
+
+    @property
+    def ends_channel(self) -> str:
+        """The name of those for processes that wait for jobs to end."""
+        return f"millrace_{self.schema}_ends"

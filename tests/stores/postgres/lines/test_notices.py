@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -182,6 +184,47 @@ def test_a_watch_may_be_closed_by_its_own_callback(store: Bare) -> None:
 def test_a_server_that_is_not_there_cannot_be_watched(opened: Opener) -> None:
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
         opened("postgresql://127.0.0.1:1/jobs").watch(lambda: None)
+
+
+# -- jobs that end
+
+
+def test_who_waits_for_ends_hears_of_them_and_a_worker_does_not(
+    store: Bare, postgres: Database, opened: Opener
+) -> None:
+    waiting, working = opened(postgres.url()), opened(postgres.url())
+    working.begin_work(1)
+    worker_ear, ear = listening(working), listening(waiting)
+    store.changed()
+    assert ear.hears()
+    store.changed("mail")  # which a worker hears: so it would have heard what came before
+    assert worker_ear.hears()
+    assert ear.hears()
+    assert worker_ear.times == 2
+
+
+def test_while_nobody_follows_ends_are_not_told(store: Bare, postgres: Database) -> None:
+    with postgres.connect() as other:
+        other.execute(sql.SQL("listen {}").format(sql.Identifier(f"millrace_{postgres.schema}_ends")))
+        for _ in range(5):
+            store.changed()
+        store.close()
+        assert list(other.notifies(timeout=0.1)) == []
+
+
+def test_a_script_that_ends_with_its_store_open_has_told_of_its_jobs(
+    store: Bare, postgres: Database, wire: psycopg.Connection[Any]
+) -> None:
+    assert store.url
+    script = (
+        "from millrace import Millrace\n"
+        f"app = Millrace({postgres.url()!r})\n"
+        "@app.task(queue='mail')\n"
+        "def send(): pass\n"
+        "send.enqueue()\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert [notice.payload for notice in wire.notifies(timeout=PATIENCE, stop_after=1)] == ["mail"]
 
 
 # -- a listener whose connection is lost

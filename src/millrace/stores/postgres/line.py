@@ -38,6 +38,14 @@ _PAUSE = 0.02  # seconds between them, before jitter
 Body = Callable[[Connection, bool], T]
 
 
+class _Away(Exception):
+    """There is no connection to be had for now; `told` is what to say of it."""
+
+    def __init__(self, told: MillraceError) -> None:
+        super().__init__(told)
+        self.told = told
+
+
 class Line:
     """A connection to one server, for one use at a time: the caller sees to that.
 
@@ -48,6 +56,7 @@ class Line:
         deadline: Seconds for a call that names none.
         on_open: Called with each new connection, before anything else is run on it.
         reached: Set once the server has been reached, by this line or another of the store's.
+        closing: Set when calls that wait for the server shall give up.
     """
 
     def __init__(
@@ -59,13 +68,13 @@ class Line:
         deadline: float,
         on_open: Callable[[Connection], None],
         reached: threading.Event,
+        closing: threading.Event,
     ) -> None:
         self._settings, self._watchdog, self._name, self._deadline = settings, watchdog, name, deadline
-        self._on_open, self._reached = on_open, reached
+        self._on_open, self._reached, self._closing = on_open, reached, closing
         self._connection: Connection | None = None
         self._next_try, self._delay = 0.0, _FIRST
         self._why: MillraceError | None = None  # it could not be opened last time
-        self.closing = False  #: whether calls that wait for the server shall give up
 
     def run(self, body: Body[T], *, within: float | None = None, repeatable: bool, patient: bool) -> T:
         """Run `body(connection, again)` and return what it returns.
@@ -95,7 +104,7 @@ class Line:
                 tries += 1
                 lost = connection.lost
                 harmless = self._undone(error, connection)
-                late = time.monotonic() >= until or self.closing
+                late = time.monotonic() >= until or self._closing.is_set()
                 if not (harmless and tries < _TRIES) and not (
                     lost and repeatable and not late and (patient or tries == 1)
                 ):
@@ -147,12 +156,13 @@ class Line:
             self._wait_for_turn(until, patient=patient)
             try:
                 return self._open()
-            except MillraceError as error:
-                self._why = type(error)(*error.args)  # not this one, which keeps its frames, and a socket in them
+            except _Away as away:
+                # Kept as a new one: this keeps its frames, and a socket in them.
+                self._why = type(away.told)(*away.told.args)
                 self._next_try = time.monotonic() + random.uniform(0, self._delay)
                 self._delay = min(self._delay * 2, _LONGEST)
-                if not isinstance(error, StoreUnavailable) or self._gives_up(until, patient=patient):
-                    raise
+                if not isinstance(away.told, StoreUnavailable) or self._gives_up(until, patient=patient):
+                    raise away.told from away.__cause__
 
     def _wait_for_turn(self, until: float, *, patient: bool) -> None:
         """Keep to the backoff: sleep where the call may wait, say again what was wrong where it may not."""
@@ -161,17 +171,17 @@ class Line:
             return
         if self._why is not None and self._gives_up(until, patient=patient):
             raise type(self._why)(*self._why.args)
-        time.sleep(wait)
+        self._closing.wait(wait)
 
     def _gives_up(self, until: float, *, patient: bool) -> bool:
-        return not patient or self.closing or self._next_try >= until
+        return not patient or self._closing.is_set() or self._next_try >= until
 
     def _open(self) -> Connection:
         settings = self._settings
         try:
             connection = connect(settings, deadline=self._deadline, name=self._name)
         except psycopg.Error as error:
-            raise unreachable(settings, error) from error
+            raise _Away(unreachable(settings, error)) from error
         self._watchdog.add(connection)
         connection.until = time.monotonic() + self._deadline
         self._watchdog.wake()
@@ -185,7 +195,7 @@ class Line:
             trouble = explained(error, settings, self._deadline, lost=lost, late=connection.late)
             if trouble is None:
                 raise
-            raise trouble from error
+            raise (_Away(trouble) if lost else trouble) from error
         connection.until = math.inf
         self._reached.set()
         self._connection = connection

@@ -41,7 +41,7 @@ class Lines:
         self._reader: Line | None = None
         self._beating, self._reading = threading.Lock(), threading.Lock()
         self._changing = threading.Lock()
-        self._reached = threading.Event()
+        self._reached, self._closing = threading.Event(), threading.Event()
         self._workers = 0
         self.closed = False
         self._add_writer()
@@ -115,8 +115,7 @@ class Lines:
             if self.closed:
                 return
             self.closed = True
-            for each in self._every():
-                each.closing = True
+            self._closing.set()
             for each in [self._free.get() for _ in self._all]:
                 each.drop()
                 self._free.put(each)  # for those who wait for one, to learn that it is over
@@ -177,6 +176,7 @@ class Lines:
             deadline=deadline,
             on_open=self._on_open,
             reached=self._reached,
+            closing=self._closing,
         )
 
     def _take(self, seconds: float) -> Line:

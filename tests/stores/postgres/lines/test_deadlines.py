@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from millrace.errors import ConfigurationError, StoreUnavailable
+from millrace.stores.postgres import line
+from millrace.stores.postgres.connection import Connection, connect
 from millrace.stores.postgres.session import Session
 from tests.servers.cluster import Cluster
 from tests.servers.databases import Database
@@ -202,17 +204,32 @@ def test_closing_ends_the_wait_for_a_server(cluster: Cluster) -> None:
     assert failed.is_set()
 
 
-def test_tries_to_connect_come_ever_less_often_until_one_succeeds(cluster: Cluster, opened: Opener) -> None:
+def test_a_server_that_is_away_is_not_tried_by_every_call(
+    cluster: Cluster, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = opened(cluster.url())
     store.write(ONE)
+    tries: list[int] = []
+
+    def counting(*args: Any, **kwargs: Any) -> Connection:
+        tries.append(1)
+        return connect(*args, **kwargs)
+
+    monkeypatch.setattr(line, "connect", counting)
     cluster.stop("immediate")
     try:
-        for _ in range(20):
-            with pytest.raises(StoreUnavailable):
+        for _ in range(200):
+            with pytest.raises(StoreUnavailable, match="cannot be reached"):
                 store.step(lambda _: pytest.fail("it is not there"), 1)
     finally:
         cluster.start()
+    assert 1 <= len(tries) < 100
     assert store.write(ONE) == 1
+
+
+def test_of_several_hosts_one_that_is_there_is_taken(cluster: Cluster, opened: Opener) -> None:
+    url = cluster.url(target_session_attrs="read-write").replace("127.0.0.1:", "127.0.0.1:1,127.0.0.1:")
+    assert opened(url).write(ask("select inet_server_port()::bigint")) == cluster.port
 
 
 # -- what the server refuses

@@ -100,7 +100,8 @@ def test_a_transaction_is_undone_where_its_block_raises(store: Bare, postgres: D
 
 def test_light_commits_do_not_wait_for_the_disk_and_others_do(opened: Opener, postgres: Database) -> None:
     setting = "select current_setting('synchronous_commit') from (select {light} as light offset 0) l where l.light"
-    assert opened(postgres.url()).write(ask(setting)) == "on"
-    light = opened(postgres.url(claim_commit="off"))
+    sure = {"options": "-c synchronous_commit=on"}
+    assert opened(postgres.url(**sure)).write(ask(setting)) == "on"
+    light = opened(postgres.url(**sure, claim_commit="off"))
     assert light.write(ask(setting)) == "off"
     assert light.write(ask("select current_setting('synchronous_commit')")) == "on"

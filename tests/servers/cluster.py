@@ -26,7 +26,7 @@ DATABASE = "postgres"
 
 STOPS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
-#: How a server is set for tests that ask nothing of the disk: it flushes a little late. Never would be an error to `doctor`.
+#: How a server is set for tests that ask nothing of the disk: it flushes late. If it never did, `doctor` would say so.
 QUICK: Mapping[str, str] = {"synchronous_commit": "off"}
 COMMON: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",

@@ -19,10 +19,11 @@ from millrace.job import JobRow, Progress
 from millrace.messages import ClaimRequest
 from millrace.states import JobState
 from millrace.stores.postgres.arrays import Strings
+from millrace.stores.postgres.floor import Floor
 from millrace.stores.postgres.rows import decode_text
 from millrace.stores.postgres.session import Session, Statement
 
-__all__ = ["LOOK", "MANY", "ONE", "PROMOTE", "Claims", "next_due", "promote"]
+__all__ = ["FLOORED", "LOCK", "LOOK", "MANY", "ONE", "PROMOTE", "Claims", "next_due", "promote"]
 
 # job_due (due<=), from what is due longest, then the rows by their places
 PROMOTE: Final = """update {s}.job set state = 1, rev = rev + 1 where ctid = any(array(
@@ -38,7 +39,8 @@ where {light} and ctid = any(array("""
 _TOLD = """))
 returning -(priority::integer), due, uuid_send(id), queue, task, args, created_at, attempt, max_attempts, claim,
  crashes, max_crashes, rev, lease_until, started_at, unique_key, tags, options, progress, progress_message, result,
- error"""
+ error, (select date_part('epoch', clock_timestamp() - statement_timestamp()))"""
+_LEVELS = ", (select json_object_agg(name, priority)::text from {s}.queue where priority <> 0)"
 _TASKS = "(%(tasks)b::text[] is null or task = any(%(tasks)b::text[]))"
 _NOTHING_DUE = """(%(bold)b or not exists (
  select from {s}.job where state in (0, 4) and due <= (select {now})))"""
@@ -75,7 +77,15 @@ MANY: Final = f"""{_MARK}
    order by 3 desc, 2, 4, 1) t
  cross join lateral (select ctid as place from {{s}}.job where state = 1 and queue = t.name and {_TASKS}
   order by priority desc, due, id offset t.skip limit t.take for no key update skip locked) x
- limit %(limit)b{_TOLD}, (select json_object_agg(name, priority)::text from {{s}}.queue where priority <> 0)"""
+ limit %(limit)b{_TOLD}{_LEVELS}"""
+# From the floors on, see `floor.py`: job_ready (queue=, priority=, due>=), the higher priority first.
+FLOORED: Final = f"""{_MARK}
+ select x.place from unnest(%(names)b, %(priorities)b, %(floors)b) with ordinality t(name, priority, floor, turn)
+ cross join lateral (select ctid as place from {{s}}.job where state = 1 and queue = t.name
+  and priority = t.priority::smallint and due >= t.floor and {_TASKS}
+  order by due, id limit %(limit)b for no key update skip locked) x
+ where not exists (select from {{s}}.queue where name = any(%(names)b) and (paused or concurrency is not null))
+ limit %(limit)b{_TOLD}{_LEVELS}"""
 # The first entries of job_due and job_ready, and the small table of queues.
 LOOK: Final = """select exists (select from {s}.job where state in (0, 4) and due <= {now}),
  exists (select from {s}.queue where concurrency is not null and not paused),
@@ -88,7 +98,7 @@ LOCK: Final = """select pg_advisory_xact_lock(hashtextextended('{s} ' || q.name,
 
 MOST_PROMOTED = 2_000  #: due jobs made pending in one statement
 
-_ONE_QUEUE = 22  #: columns of what `ONE` tells
+_TOLD_BY_ONE = 23  #: columns
 _RUNNING = JobState.RUNNING
 _encode = msgspec.json.encode
 _levels = msgspec.json.Decoder(dict[str, int]).decode
@@ -112,14 +122,17 @@ class Claims:
     def __init__(self) -> None:
         self._last: dict[int, str] = {}  #: by queue priority, the queue served last
         self._seed = str(random.random())
+        self.floor = Floor()
         self.flowing = False  #: the last step has claimed something, so the next probably will
         self.limited = False  #: there were queues with a limit when that was last looked at
 
-    def read(self, worker: int, rows: list[Any]) -> list[JobRow]:
-        """Make jobs, in order, of what a claim has told."""
+    def read(self, worker: int, request: ClaimRequest, statement: Statement, rows: list[Any]) -> list[JobRow]:
+        """Make jobs, in order, of what a claim has told, and learn from it."""
+        template, args = statement
+        self.floor.note(request, rows, full=template is not FLOORED, wanted=args["limit"])
         if not rows:
             return []
-        if len(rows[0]) == _ONE_QUEUE:
+        if len(rows[0]) == _TOLD_BY_ONE:
             rows.sort()
             return _jobs(rows, worker)
         return self._in_turns(rows, worker)
@@ -145,6 +158,9 @@ class Claims:
             "bold": bold,
         }
         queues = request.queues
+        floors = None if bold else self.floor.places(queues)
+        if floors is not None:
+            return FLOORED, args | floors
         if queues is not None and len(queues) == 1 and not limited:
             args["queue"] = queues[0]
             return ONE, args
@@ -190,6 +206,6 @@ def _jobs(rows: Sequence[Any], worker: int) -> list[JobRow]:
         )
         for (
             priority, due, id, queue, task, args, created, attempt, max_attempts, claim, crashes, max_crashes, rev,
-            lease, started, key, tags, options, fraction, message, result, error,
+            lease, started, key, tags, options, fraction, message, result, error, _,
         ) in rows
     ]  # fmt: skip

@@ -78,9 +78,11 @@ class Step:
         if writing is not None:
             self._ending = run(session, writing.judge(answers.pop(0)))
             self._now, self.freed = writing.now, writing.freed
-        for place, rows in zip(open_ones, answers, strict=True):
+            del statements[0]
+        for place, statement, rows in zip(open_ones, statements, answers, strict=True):
             if rows:
-                self._claimed[place] = claims.read(worker, rows)
+                self._claimed[place] = claims.read(worker, self._requests[place], statement, rows)
+        claims.floor.look(session)
 
     def _look_and_claim(self, session: Session) -> None:
         """See why claims came back empty; promote what is due, lock queues with a limit, and claim without guards."""
@@ -107,4 +109,4 @@ class Step:
         statement = self._claims.statement(
             self._worker, request, min(request.limit, MAX_CLAIM), bold=True, limited=limited
         )
-        return self._claims.read(self._worker, session.rows(*statement))
+        return self._claims.read(self._worker, request, statement, session.rows(*statement))

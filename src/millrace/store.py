@@ -49,6 +49,7 @@ __all__ = [
     "MAX_PAGE",
     "AsyncCallerTransactions",
     "CallerTransactions",
+    "OpenEnds",
     "Store",
     "Subscription",
 ]
@@ -355,4 +356,13 @@ class AsyncCallerTransactions(CallerTransactions, Protocol):
 
     async def afinish_on(self, connection: Any, worker: int, outcome: Outcome) -> bool:
         """Write one outcome, fenced; False where the claim is no longer the worker's."""
+        ...
+
+
+@runtime_checkable
+class OpenEnds(Protocol):
+    """Capability: tell that a caller's transaction is still open and holds a job, instead of waiting for its end."""
+
+    def finish_unless_open(self, worker: int, outcome: Outcome) -> bool | None:
+        """Write one outcome, fenced; False where the claim is no longer the worker's, None where it cannot be known."""
         ...

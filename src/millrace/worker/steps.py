@@ -21,6 +21,7 @@ from millrace.worker.bell import Bell
 from millrace.worker.completer import step, take_outcomes
 from millrace.worker.floor import Floor, last_chance
 from millrace.worker.lane import Bay, Lane
+from millrace.worker.ownends import settle_own
 from millrace.worker.telling import LOGGER, fields
 from millrace.worker.uptime import uptime
 
@@ -144,7 +145,9 @@ class Steps:
     def _step(self, own: Bay | None) -> bool:
         """Do one step; False where there was nothing to do, or the store is out of reach."""
         floor = self._floor
-        outcomes = take_outcomes(floor)
+        outcomes: Sequence[Outcome] = take_outcomes(floor)
+        if outcomes and floor.expected:
+            outcomes = settle_own(floor, outcomes)
         asked, requests = self._requests(own) if (self.more or outcomes) and self.claims_now else ({}, [])
         if not outcomes and not requests:
             if not floor.plans.claimable:

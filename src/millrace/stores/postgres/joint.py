@@ -13,12 +13,13 @@ from weakref import WeakSet
 from millrace.errors import NotSupported
 from millrace.messages import InsertAnswer, NewRow
 from millrace.outcome import Outcome
-from millrace.stores.postgres.arrays import Strings
+from millrace.stores.postgres.arrays import Strings, Uuid
 from millrace.stores.postgres.base import ServerStore
 from millrace.stores.postgres.caller import Filled, drive, filled, guest_of, with_guest
 from millrace.stores.postgres.finish import finish_script
 from millrace.stores.postgres.insert import insert_script
-from millrace.stores.postgres.script import Script
+from millrace.stores.postgres.script import Script, run
+from millrace.stores.postgres.session import Session
 
 __all__ = ["JointStore"]
 
@@ -31,6 +32,12 @@ DATABASE = """select (select oid::bigint from pg_database where datname = curren
 
 # Within the caller's transaction, as nobody else knows when it commits. The server merges equal ones of a transaction.
 NOTIFY = "select pg_notify(%(channel)b, queue) from unnest(%(queues)b) queue"
+
+
+# job_pkey. Whoever has locked the row may end the attempt, so a lock is not waited for.
+STILL = """select 1 from {s}.job where id = %(id)b and claim = %(claim)b and worker = %(worker)b
+ and state + 0 in (2, 3)"""
+LOCK = STILL + " for no key update skip locked"
 
 
 class JointStore(ServerStore):
@@ -74,6 +81,21 @@ class JointStore(ServerStore):
         """Do so on any connection from async code."""
         await self._know_own()
         return await with_guest(connection, lambda beneath: self._joining(beneath, _finish(worker, outcome)))
+
+    def finish_unless_open(self, worker: int, outcome: Outcome) -> bool | None:
+        """Write one outcome, fenced; None where a transaction that has locked the job is still open."""
+
+        def body(session: Session) -> bool | None:
+            args = {"id": Uuid(outcome.id), "claim": outcome.claim, "worker": worker}
+            with session.transaction():
+                if session.rows(LOCK, args):
+                    return run(session, _finish(worker, outcome))
+            return None if session.rows(STILL, args) else False
+
+        written = self._write(body)
+        if written:
+            self._changed()
+        return written
 
     async def _know_own(self) -> None:
         """Ask our own server in a thread, the first time: that may mean to connect, and to make the tables."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from millrace.clock import Clock
-from millrace.errors import MillraceError, StoreUnavailable
+from millrace.errors import MillraceError
 from millrace.messages import Finding, StepAnswer
 from millrace.outcome import Outcome
 from millrace.store import Subscription
@@ -132,7 +132,7 @@ class ServerStore:
             again = hold.doubts(outcomes)
             try:
                 answer = home.lines.write(self._bound(home, body, now, again=again), patient=False)
-            except StoreUnavailable:
+            except BaseException:  # whatever it is, even Ctrl-C: part of it may have been committed
                 hold.unanswered(outcomes)
                 raise
             hold.answered(outcomes, answer)

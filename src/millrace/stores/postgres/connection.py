@@ -174,7 +174,11 @@ def connect(settings: Settings, *, deadline: float | None = None, name: str | No
     )
     raw.prepared_max = _PREPARED
     register(raw.adapters)
-    return Connection(raw)
+    try:
+        return Connection(raw)
+    except OSError as error:  # it is gone again, or there is no number left for a socket
+        raw.close()
+        raise psycopg.OperationalError(str(error)) from error
 
 
 def _options(deadline: float) -> str:

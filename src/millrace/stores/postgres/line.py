@@ -94,6 +94,8 @@ class Line:
         again, tries = False, 0
         while True:
             connection = self._opened(until, patient=patient)
+            if time.monotonic() >= until:  # it had to be opened, and perhaps its schema made
+                until = time.monotonic() + seconds
             connection.until = until
             if not self._watchdog.awake:
                 self._watchdog.wake()

@@ -6,6 +6,7 @@ delays no lease, and one for reads. The listener has its own; see `listener`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -21,6 +22,8 @@ from millrace.stores.postgres.watchdog import Watchdog
 __all__ = ["Lines"]
 
 T = TypeVar("T")
+
+_WRITERS = 2  # while a worker is at work: more gain nothing
 
 
 class Lines:
@@ -83,7 +86,8 @@ class Lines:
             self._workers += 1
             if self._workers > 1:
                 return
-            self._add_writer()
+            if len(self._all) < _WRITERS:
+                self._add_writer()
             settings = self._settings
             self._beats = self._line("millrace beats", settings.deadline)
             self._reader = self._line("millrace reads", settings.read_deadline)
@@ -96,9 +100,10 @@ class Lines:
                 return
             beats, self._beats = self._beats, None
             reader, self._reader = self._reader, None
-            spare = self._take(self._settings.deadline)
-            self._all.remove(spare)
-        spare.drop()
+            with contextlib.suppress(StoreUnavailable):  # all are in use, or closed: then it stays
+                spare = self._take(self._settings.deadline)
+                self._all.remove(spare)
+                spare.drop()
         for line, lock in ((beats, self._beating), (reader, self._reading)):
             if line is not None:
                 with lock:

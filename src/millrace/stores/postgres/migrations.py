@@ -8,6 +8,7 @@ version older still works beside it. Whoever finds the schema as it should be ta
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,6 +61,7 @@ NOTE = (
 INVALID = """select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid
  where not i.indisvalid and c.relnamespace = to_regnamespace(%(schema)b)"""
 
+_LONGEST = 6 * 3600.0  # seconds for all of a migration
 _NO_TABLE = {"42P01", "3F000"}
 _TABLE = re.compile(r"create (?:unlogged )?table (?:if not exists )?\{s\}\.(\w+)", re.IGNORECASE)
 _INDEX = re.compile(r"create (?:unique )?index (?:if not exists )?(\w+)", re.IGNORECASE)
@@ -105,6 +107,8 @@ def migrate(connection: Connection, settings: Settings, steps: Sequence[Step] = 
         )
     if version_of(connection, settings, steps) == steps[-1].version:
         return []
+    # Others may be at it, and a large table takes its time: so long, the call's own deadline does not hold.
+    connection.until = time.monotonic() + _LONGEST
     try:
         done = _migrate(connection, settings, steps)
     except psycopg.Error as error:
@@ -165,8 +169,16 @@ def _make_index(connection: Connection, settings: Settings, name: str, statement
     """Make an index while others write; what an interrupted try has left is dropped first."""
     if name in {left for (left,) in connection.rows(INVALID, {"schema": quoted(settings.schema)})}:
         connection.script(f"drop index concurrently {quoted(settings.schema)}.{quoted(name)}")
-    if name not in _relations(connection, settings):
+    if name in _relations(connection, settings):
+        return
+    if not settings.prepare:  # behind a pooler there is no limit set, and none may be changed for the next client
         connection.script(statement)
+        return
+    connection.script("set statement_timeout = 0")
+    try:
+        connection.script(statement)
+    finally:
+        connection.script("reset statement_timeout")
 
 
 def to_sql(schema: str, since: int = 0, steps: Sequence[Step] = STEPS) -> list[str]:

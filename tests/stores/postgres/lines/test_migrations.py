@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from millrace.errors import ConfigurationError, SchemaMismatch, StoreUnavailable
+from millrace.stores.postgres import migrations
 from millrace.stores.postgres.connection import Connection, connect
 from millrace.stores.postgres.migrations import (
     STEPS,
@@ -149,6 +150,18 @@ def test_an_index_that_is_there_already_is_left(connection: Connection, settings
     migrate(connection, settings, (*STEPS, MORE))
     fresh.run("create index queue_colour on {s}.queue (colour)")
     assert len(migrate(connection, settings, (*STEPS, MORE, FASTER))) == 1
+
+
+def test_a_migration_may_take_longer_than_any_call(
+    opened: Opener, fresh: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Step(2, 1, "take long", ("select pg_sleep(0.6)",), (("slow", "select pg_sleep(0.6)"),))
+    monkeypatch.setattr(migrations, "STEPS", (*STEPS, slow))
+    monkeypatch.setattr(migrations.migrate, "__defaults__", ((*STEPS, slow),))
+    store = opened(fresh.url(deadline="0.3"))
+    assert len(store.migrate()) == 2
+    with pytest.raises(StoreUnavailable, match="was stopped"):
+        store.write(ask("select pg_sleep(60)::text"))
 
 
 # -- versions side by side

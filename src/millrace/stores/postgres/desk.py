@@ -163,8 +163,10 @@ class Desk(ServerStore):
 
     def unregister(self, worker: int) -> None:
         """Delete a worker's entry."""
-        self._write(lambda session: register.unregister(session, worker), repeatable=True)
-        self._end_work(worker)
+        try:
+            self._write(lambda session: register.unregister(session, worker), repeatable=True)
+        finally:
+            self._end_work(worker)  # its connections go in any case
 
     def workers(self, *, seen_after: int | None = None) -> list[WorkerRow]:
         """Read the register, oldest first."""

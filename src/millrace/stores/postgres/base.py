@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from millrace.stores.postgres.health import find_trouble
 from millrace.stores.postgres.home import Home
 from millrace.stores.postgres.migrations import to_sql
 from millrace.stores.postgres.session import Session
-from millrace.stores.postgres.strays import give_back
+from millrace.stores.postgres.strays import give_back, still_held
 from millrace.stores.postgres.texts import Texts
 from millrace.stores.postgres.url import read_url
 
@@ -136,7 +137,10 @@ class ServerStore:
                 hold.unanswered(outcomes)
                 raise
             hold.answered(outcomes, answer)
-            return answer
+        if hold.crowded:
+            with suppress(MillraceError):  # it is no hurry
+                hold.sift(lambda ids: self._read(lambda session: still_held(session, worker, ids)))
+        return answer
 
     def _changed(self, queues: Iterable[str] = ()) -> None:
         """Tell the watchers of this process, and by notice those of others, that something was committed.

@@ -8,13 +8,15 @@ and this record does not. Owns that record; the statement that gives back is run
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 
 from millrace.messages import StepAnswer
 from millrace.outcome import Outcome
 
-__all__ = ["Held", "WorkerHold"]
+__all__ = ["ENOUGH", "Held", "WorkerHold"]
+
+ENOUGH = 5000  #: jobs held by one worker: more than any has at once, as a rule
 
 
 class WorkerHold:
@@ -27,6 +29,7 @@ class WorkerHold:
         self._under_way = 0
         self._mending = False
         self._turn = threading.Condition()
+        self._enough = ENOUGH
 
     @contextmanager
     def step(self, mend: Callable[[Sequence[bytes]], None]) -> Generator[None]:
@@ -90,6 +93,24 @@ class WorkerHold:
         with self._turn:
             self._doubts.update((outcome.id, outcome.claim) for outcome in outcomes)
             self._stray = True
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is held that some of it has probably ended unheard of, in a handler's own transaction."""
+        return len(self._claims) > self._enough
+
+    def sift(self, still: Callable[[Sequence[bytes]], Collection[bytes]]) -> None:
+        """Forget what the worker holds no longer.
+
+        Args:
+            still: Asks the server which of these jobs it holds.
+        """
+        asked = list(self._claims.items())
+        kept = set(still([id for id, _ in asked]))
+        for id, claim in asked:
+            if id not in kept:
+                self.forget(id, claim)
+        self._enough = ENOUGH + 2 * len(kept)
 
     def forget(self, id: bytes, claim: int) -> None:
         """Note that a job is no longer the worker's."""

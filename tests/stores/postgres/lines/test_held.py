@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
+import msgspec
 import pytest
 
 from millrace.clock import SECOND
@@ -16,7 +17,8 @@ from millrace.outcome import Outcome
 from millrace.records import WorkerRow
 from millrace.states import JobState
 from millrace.stores.postgres import PostgresStore, from_url
-from millrace.stores.postgres.held import Held, WorkerHold
+from millrace.stores.postgres import held as holding
+from millrace.stores.postgres.held import ENOUGH, Held, WorkerHold
 from millrace.testing.clock import ManualClock
 from tests.servers.cluster import Cluster
 from tests.servers.proxy import Proxy
@@ -125,6 +127,34 @@ def test_nothing_is_given_back_while_another_step_is_under_way() -> None:
     assert mended == [[row(5).id]]
 
 
+def test_what_has_ended_unheard_of_is_sifted_out_once_there_is_much() -> None:
+    hold, asked, mended = WorkerHold(), list[int](), list[list[bytes]]()
+    rows = [
+        JobRow(ref=0, id=number.to_bytes(16, "big"), task="work", queue="q", args=b"", claim=1)
+        for number in range(9000)
+    ]
+    crowded: list[bool] = []
+    for some in (rows[:ENOUGH], rows[ENOUGH:]):
+        with hold.step(refuse):
+            hold.answered([], StepAnswer(1, some))
+        crowded.append(hold.crowded)
+
+    def still(ids: Sequence[bytes]) -> list[bytes]:
+        asked.append(len(ids))
+        hold.answered([], StepAnswer(1, [msgspec.structs.replace(rows[5], claim=2)]))  # claimed again meanwhile
+        return [rows[3].id, rows[4].id]
+
+    hold.sift(still)
+    crowded.append(hold.crowded)
+    assert asked == [9000]
+    assert crowded == [False, True, False]
+    with hold.step(refuse):
+        hold.unanswered([])
+    with hold.step(noting(mended)):
+        pass
+    assert mended == [[rows[3].id, rows[4].id, rows[5].id]]
+
+
 def test_only_registered_workers_have_a_record() -> None:
     held = Held()
     assert held.of(1) is None
@@ -144,11 +174,27 @@ def bench(cluster: Cluster) -> Bench:
     return Bench(from_url(cluster.url(schema="held"), clock=clock), clock)
 
 
-def begun(cluster: Cluster, proxy: Proxy, bench: Bench) -> PostgresStore:
+class Open(PostgresStore):
+    """A store that shows what it takes its worker to hold."""
+
+    def ids_held(self) -> list[bytes]:
+        """Return the ids of the jobs."""
+        hold, ids = self._home.held.of(WORKER), list[bytes]()
+        assert hold is not None
+
+        def note(asked: Sequence[bytes]) -> Sequence[bytes]:
+            ids.extend(asked)
+            return asked
+
+        hold.sift(note)
+        return sorted(ids)
+
+
+def begun(cluster: Cluster, proxy: Proxy, bench: Bench) -> Open:
     """A registered worker's store behind a proxy."""
     cluster.run("drop schema if exists held cascade")
     # Not prepared first, so that the first reply which is cut is that of the statement itself.
-    store = from_url(cluster.url(port=proxy.port, schema="held", prepare="off"), clock=bench.clock)
+    store = Open(cluster.url(port=proxy.port, schema="held", prepare="off"), clock=bench.clock)
     store.register(WorkerRow(WORKER, "w", 0, 0, b"{}"))
     for _ in range(4):  # each of its connections is open by then, as they take turns
         store.pause("open", paused=False)
@@ -173,6 +219,26 @@ def test_jobs_whose_claim_was_lost_are_given_back_and_what_is_held_is_kept(clust
         assert {(each.attempt, each.claim) for each in answer.claimed} == {(1, 2)}
         assert bench.job(held).claim == 1
         assert bench.job(other).worker == 5
+        store.close()
+        bench.store.close()
+
+
+def test_a_store_keeps_no_record_of_jobs_that_ended_in_their_own_transactions(
+    cluster: Cluster, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "ENOUGH", 3)
+    with Proxy(cluster.port) as proxy:
+        store = begun(cluster, proxy, bench)
+        bench.add_some(8)
+        first, *rest = store.step(WORKER, (), CLAIM).claimed
+        with cluster.connect() as own:
+            for each in rest:
+                with own.transaction():
+                    assert store.finish_on(own, WORKER, Outcome.completed(each, None, retention=None))
+        later = bench.add_some(20)
+        for _ in range(2):
+            store.step(WORKER, (), CLAIM)
+        assert store.ids_held() == sorted([first.id, *later])
         store.close()
         bench.store.close()
 

@@ -27,7 +27,7 @@ DATABASE = "postgres"
 STOPS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 #: How a server is set for tests that ask nothing of the disk: it flushes late. If it never did, `doctor` would say so.
-QUICK: Mapping[str, str] = {"synchronous_commit": "off"}
+QUICK: Mapping[str, str] = {"synchronous_commit": "off", "autovacuum_naptime": "1h"}
 COMMON: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from millrace import ConfigurationError, Millrace, NewJob, NotSupported, PayloadError, StoreUnavailable
+from millrace import ConfigurationError, Millrace, NewJob, NotSupported, PayloadError, StoreUnavailable, current_job
 from millrace.ids import new_id
 from millrace.messages import NewRow
 from millrace.store import Store
@@ -262,6 +262,48 @@ def test_a_connection_that_is_not_of_this_store_is_refused(shop: Millrace, app: 
             app.task(name="add")(add).using(connection=other).enqueue(1)
     with pytest.raises(NotSupported):
         shop.task(name="add2")(add).using(connection="a text").enqueue(1)
+
+
+class Unawaited:
+    """A store of someone's that knows nothing of connections that are awaited."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def insert_on(self, *args: Any) -> Any:
+        return self._store.insert_on(*args)
+
+    def finish_on(self, *args: Any) -> Any:
+        return self._store.finish_on(*args)
+
+    def __getattr__(self, verb: str) -> Any:
+        if verb in {"ainsert_on", "afinish_on"}:
+            raise AttributeError(verb)
+        return getattr(self._store, verb)
+
+
+def test_a_store_that_cannot_await_takes_other_connections_in_async_code(
+    shop: Millrace, connection: sqlite3.Connection
+) -> None:
+    app = Millrace(cast("Any", Unawaited(shop.store)))
+    task = app.task(name="add")(add)
+    awaited = type("Connection", (), {"__module__": "asyncpg"})()
+    with pytest.raises(NotSupported, match="written on synchronous connections alone, and Connection is none"):
+        asyncio.run(task.using(connection=awaited).aenqueue(1))
+    with pytest.raises(ConfigurationError, match=r"Connection is an asynchronous connection.* await task\.aenqueue"):
+        task.using(connection=awaited).enqueue(1)
+
+    @app.task(max_attempts=1)
+    async def complete() -> str:
+        with pytest.raises(NotSupported, match="complete the job on such a one"):
+            await current_job().complete(connection=awaited)
+        return "returned"
+
+    connection.execute("BEGIN")
+    job = asyncio.run(complete.using(connection=connection).aenqueue())
+    connection.execute("COMMIT")
+    app.drain()
+    assert job.refresh().result == "returned"
 
 
 def test_jobs_that_name_different_connections_are_refused(shop: Millrace, connection: sqlite3.Connection) -> None:

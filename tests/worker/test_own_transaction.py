@@ -194,13 +194,13 @@ def test_an_awaited_completion_of_a_connection_that_needs_no_waiting_is_done_alr
     assert (job.refresh().state, job.refresh().result, effects(path)) == ("completed", {"n": 1}, 1)
 
 
-def test_an_asynchronous_connection_is_refused_by_a_store_that_has_none(own: Millrace) -> None:
-    session = type("AsyncSession", (), {"__module__": "sqlalchemy.ext.asyncio"})()
+def test_an_asynchronous_connection_to_something_else_is_refused(own: Millrace) -> None:
+    pool = type("Connection", (), {"__module__": "asyncpg"})()
 
     @own.task(max_attempts=1)
     async def work() -> str:
-        with pytest.raises(NotSupported, match="is written on synchronous connections alone"):
-            await current_job().complete(connection=session)
+        with pytest.raises(NotSupported, match="give one of aiosqlite"):
+            await current_job().complete(connection=pool)
         return "returned"
 
     job = work.enqueue()

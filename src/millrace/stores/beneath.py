@@ -5,12 +5,15 @@ Neither library is imported: an object is theirs by its class's module, and aske
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from millrace.connections import kinds_of, library_of
 from millrace.errors import ConfigurationError, NotSupported
 
-__all__ = ["driver_connection", "of_django", "of_sqlalchemy"]
+__all__ = ["driver_connection", "of_django", "of_sqlalchemy", "run_sync"]
+
+T = TypeVar("T")
 
 
 def driver_connection(connection: Any) -> Any:
@@ -77,3 +80,17 @@ def of_django(given: Any) -> Any:
         )
     given.validate_no_broken_transaction()
     return given
+
+
+async def run_sync(given: Any, body: Callable[[Any], T]) -> T:
+    """Run `body` on the sync Connection or Session within an async one, where SQLAlchemy awaits its driver by itself.
+
+    Raises:
+        NotSupported: It is neither.
+    """
+    if kinds_of(given).isdisjoint({"AsyncConnection", "AsyncSession", "async_scoped_session"}):
+        raise NotSupported(f"{type(given).__qualname__} is no connection of SQLAlchemy's; give an AsyncConnection")
+    if "async_scoped_session" in kinds_of(given):
+        given = given()
+    answer: T = await given.run_sync(body)
+    return answer

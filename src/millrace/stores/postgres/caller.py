@@ -130,7 +130,8 @@ async def with_guest(connection: Any, script_for: Callable[[Any], Filled[T]]) ->
     """
     library = library_of(connection) if is_async(connection) else None
     if library == "sqlalchemy":
-        from millrace.stores.postgres.caller_sqlalchemy import SqlalchemyGuest, run_sync
+        from millrace.stores.beneath import run_sync
+        from millrace.stores.postgres.caller_sqlalchemy import SqlalchemyGuest
 
         def run(beneath: Any) -> T:
             made = SqlalchemyGuest(beneath)

@@ -6,16 +6,13 @@ Statements go through SQLAlchemy, which knows whether its transaction has begun,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from millrace.connections import kinds_of
 from millrace.errors import ConfigurationError, NotSupported
 from millrace.stores.beneath import of_sqlalchemy
 from millrace.stores.postgres.caller_texts import named, numbered, plain_rows
 
-__all__ = ["SqlalchemyGuest", "run_sync"]
-
-T = TypeVar("T")
+__all__ = ["SqlalchemyGuest"]
 
 #: How each driver wants a statement and its arguments.
 _FORMS: Mapping[str, Callable[[str, Mapping[str, Any]], tuple[str, Any]]] = {
@@ -41,7 +38,7 @@ class SqlalchemyGuest:
         if form is None:
             raise NotSupported(
                 f"{type(given).__qualname__} is on {dialect.name}+{dialect.driver}, which this store cannot join; use "
-                "postgresql+psycopg or postgresql+asyncpg"
+                "postgresql+psycopg, +asyncpg or +psycopg2"
             )
         if connection.connection.dbapi_connection.autocommit:
             raise ConfigurationError(
@@ -55,17 +52,3 @@ class SqlalchemyGuest:
         """Run a statement and return its rows."""
         text, values = self._form(text, args)
         return plain_rows(self._connection.exec_driver_sql(text, values).fetchall())
-
-
-async def run_sync(given: Any, body: Callable[[Any], T]) -> T:
-    """Run `body` on the sync Connection or Session within an async one, where SQLAlchemy awaits its driver by itself.
-
-    Raises:
-        NotSupported: It is neither.
-    """
-    if kinds_of(given).isdisjoint({"AsyncConnection", "AsyncSession", "async_scoped_session"}):
-        raise NotSupported(f"{type(given).__qualname__} is no connection of SQLAlchemy's; give an AsyncConnection")
-    if "async_scoped_session" in kinds_of(given):
-        given = given()
-    answer: T = await given.run_sync(body)
-    return answer

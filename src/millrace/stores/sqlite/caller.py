@@ -9,14 +9,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from millrace.connections import is_async, library_of
 from millrace.errors import ConfigurationError, NotSupported, SchemaMismatch, StoreUnavailable
-from millrace.stores.beneath import driver_connection
+from millrace.stores.beneath import driver_connection, run_sync
 from millrace.stores.sqlite.migrations import VERSION
 from millrace.stores.sqlite.session import Session
 
-__all__ = ["check_schema", "on_connection", "require_connection"]
+__all__ = ["check_schema", "in_its_thread", "on_connection", "require_connection"]
 
 T = TypeVar("T")
 
@@ -48,6 +49,29 @@ def require_connection(given: object, path: str) -> sqlite3.Connection:
             f"connection {connection!r} cannot be used here: {error}; give one that is open and of this thread"
         ) from error
     return connection
+
+
+async def in_its_thread(given: Any, path: str, body: Callable[[Any], T]) -> T:
+    """Run `body` with a connection that may be used where it runs: one that is awaited has a thread of its own.
+
+    Raises:
+        NotSupported: The connection is awaited, and is not aiosqlite's, nor SQLAlchemy's on top of one.
+    """
+    if not is_async(given):
+        return body(given)
+    awaited: Any = given
+    if library_of(given) == "sqlalchemy":
+        awaited = await run_sync(given, driver_connection)
+    if library_of(awaited) != "aiosqlite":
+        raise NotSupported(
+            f"{type(given).__qualname__} is not a connection to the SQLite file {path}; give one of aiosqlite, or"
+            " SQLAlchemy's on top of one"
+        )
+    # aiosqlite lends its thread by no public name
+    if getattr(awaited, "_connection", None) is None or not getattr(awaited, "_running", True):
+        raise ConfigurationError("the connection of aiosqlite is closed, or not open yet; give one that is open")
+    answer: T = await awaited._execute(body, awaited._conn)  # noqa: SLF001
+    return answer
 
 
 def on_connection(connection: sqlite3.Connection, path: str, body: Callable[[], T]) -> T:

@@ -13,6 +13,7 @@ from millrace.outcome import Outcome
 from millrace.records import LogRow
 from millrace.states import JobState
 from millrace.stores.sqlite import attempts, leases
+from millrace.stores.sqlite.caller import in_its_thread
 from millrace.stores.sqlite.claim import Claims, any_due, next_due, promote
 from millrace.stores.sqlite.connection import Connection, Driver
 from millrace.stores.sqlite.desk import Desk
@@ -234,3 +235,12 @@ class SQLiteStore(Desk):
         """
         lost, _ = self._on(connection, lambda session: finish(session, worker, [outcome], careful=True))
         return not lost
+
+    async def ainsert_on(self, connection: Any, rows: Sequence[NewRow]) -> InsertAnswer:
+        """Do so from async code, on any connection: one that is awaited is written on in its own thread."""
+        return await in_its_thread(connection, self._database.path, lambda given: self.insert_on(given, rows))
+
+    async def afinish_on(self, connection: Any, worker: int, outcome: Outcome) -> bool:
+        """Do so from async code, on any connection: one that is awaited is written on in its own thread."""
+        path = self._database.path
+        return await in_its_thread(connection, path, lambda given: self.finish_on(given, worker, outcome))

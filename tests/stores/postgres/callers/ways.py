@@ -181,6 +181,10 @@ class SqlalchemySession(SqlalchemyConnection):
         return Session(self.engine)
 
 
+class SqlalchemyPsycopg2(SqlalchemySession):
+    driver = "psycopg2"
+
+
 class SqlalchemyScoped(SqlalchemyConnection):
     def made(self) -> Any:
         return scoped_session(sessionmaker(self.engine))
@@ -266,6 +270,7 @@ WAYS: Sequence[type[Way]] = (
     AsyncpgPool,
     SqlalchemyConnection,
     SqlalchemySession,
+    SqlalchemyPsycopg2,
     SqlalchemyScoped,
     AsyncSqlalchemyConnection,
     AsyncSqlalchemySession,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import pytest
 import sqlalchemy
 from django.conf import settings
 from django.db import transaction
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from millrace.conformance.bench import ANN, KEPT, Bench
@@ -140,4 +144,69 @@ def test_djangos_connection_is_refused_outside_a_transaction(bench: Bench, store
     with pytest.raises(NotSupported, match="is no connection of Django's"):
         store.insert_on(settings, [bench.row()])
 
+    assert sum(store.counts().values()) == 0
+
+
+# -- connections that are awaited, which have a thread of their own
+
+
+Awaited = Callable[[Path], AbstractAsyncContextManager[Any]]
+
+
+@asynccontextmanager
+async def on_connection(path: Path) -> AsyncGenerator[Any]:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    async with engine.connect() as connection:
+        yield connection
+    await engine.dispose()
+
+
+@asynccontextmanager
+async def on_session(path: Path) -> AsyncGenerator[Any]:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    async with AsyncSession(engine) as session:
+        yield session
+    await engine.dispose()
+
+
+@asynccontextmanager
+async def on_aiosqlite(path: Path) -> AsyncGenerator[Any]:
+    async with aiosqlite.connect(path) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("opened", [on_connection, on_session, on_aiosqlite])
+def test_an_awaited_connection_commits_or_rolls_back_jobs_and_completions(
+    bench: Bench, store: SQLiteStore, path: Path, opened: Awaited
+) -> None:
+    bench.add()
+    taken = bench.take()
+    outcome = Outcome.completed(taken, b"7", retention=KEPT)
+    lost, kept = bench.row(), bench.row()
+
+    async def main() -> None:
+        async with opened(path) as connection:
+            await store.ainsert_on(connection, [lost])
+            assert await store.afinish_on(connection, ANN, outcome)
+            await connection.rollback()
+            assert bench.state(taken.id) is JobState.RUNNING
+            await store.ainsert_on(connection, [kept])
+            assert await store.afinish_on(connection, ANN, outcome)
+            assert store.get([kept.id]) == [None]
+            await connection.commit()
+
+    asyncio.run(main())
+
+    assert [None, kept.id] == [row and row.id for row in store.get([lost.id, kept.id])]
+    assert (bench.job(taken.id).state, bench.job(taken.id).result) == (JobState.COMPLETED, b"7")
+
+
+def test_a_closed_connection_of_aiosqlite_is_refused(bench: Bench, store: SQLiteStore, path: Path) -> None:
+    async def main() -> None:
+        connection = await aiosqlite.connect(path)
+        await connection.close()
+        with pytest.raises(ConfigurationError, match="is closed, or not open yet; give one that is open"):
+            await store.ainsert_on(connection, [bench.row()])
+
+    asyncio.run(main())
     assert sum(store.counts().values()) == 0

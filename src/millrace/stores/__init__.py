@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from millrace.clock import Clock
@@ -103,8 +103,7 @@ def _open_postgres(url: str, *, clock: Clock | None) -> Store:
         if error.name is None or error.name.partition(".")[0] != "psycopg":
             raise
         raise ConfigurationError("a PostgreSQL store needs psycopg; install millrace[postgres]") from error
-    opened: Store = cast("Any", from_url(url, clock=clock))
-    return opened
+    return from_url(url, clock=clock)
 
 
 _BUILT_IN: Mapping[str, Callable[..., Store]] = {

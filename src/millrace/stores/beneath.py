@@ -46,7 +46,7 @@ def of_sqlalchemy(given: Any) -> Any:
     """
     kinds = kinds_of(given)
     if not kinds.isdisjoint({"Session", "scoped_session"}):
-        connection = given.connection()
+        connection = _of_session(given)
     elif "Connection" in kinds:
         connection = given
     else:
@@ -59,6 +59,16 @@ def of_sqlalchemy(given: Any) -> Any:
     if not connection.in_transaction():
         connection.begin()
     return connection
+
+
+def _of_session(session: Any) -> Any:
+    try:
+        return session.connection()
+    except Exception as error:
+        kinds = kinds_of(error)
+        if "InvalidRequestError" not in kinds or "PendingRollbackError" in kinds:
+            raise  # such as a transaction that must be rolled back: it is about the caller's work, not about ours
+        raise ConfigurationError(f"the Session of SQLAlchemy cannot be used: {error}; give one that is open") from error
 
 
 def of_django(given: Any) -> Any:
@@ -87,10 +97,18 @@ async def run_sync(given: Any, body: Callable[[Any], T]) -> T:
 
     Raises:
         NotSupported: It is neither.
+        ConfigurationError: It is not open yet.
     """
     if kinds_of(given).isdisjoint({"AsyncConnection", "AsyncSession", "async_scoped_session"}):
         raise NotSupported(f"{type(given).__qualname__} is no connection of SQLAlchemy's; give an AsyncConnection")
     if "async_scoped_session" in kinds_of(given):
         given = given()
-    answer: T = await given.run_sync(body)
+    try:
+        answer: T = await given.run_sync(body)
+    except Exception as error:
+        if "AsyncContextNotStarted" not in kinds_of(error):
+            raise
+        raise ConfigurationError(
+            "the AsyncConnection of SQLAlchemy is not open yet; give one that `async with engine.connect()` gives"
+        ) from error
     return answer

@@ -26,7 +26,9 @@ class AsyncpgGuest:
                 f"{type(connection).__qualname__} of asyncpg is no connection; give one, such as `async with "
                 "pool.acquire() as connection:` gives"
             )
-        if connection.is_closed():
+        # a pool lends the same connection in a new wrapper each time, which is empty once it was given back
+        beneath = getattr(connection, "_con", connection)
+        if beneath is None or connection.is_closed():
             raise ConfigurationError("the connection of asyncpg is closed; give one that is open")
         if not connection.is_in_transaction():
             raise ConfigurationError(
@@ -34,8 +36,7 @@ class AsyncpgGuest:
                 "`async with connection.transaction():`"
             )
         self._connection = connection
-        # a pool lends the same connection in a new wrapper each time
-        self.beneath = getattr(connection, "_con", None) or connection
+        self.beneath: Any = beneath
 
     async def rows(self, text: str, args: Mapping[str, Any]) -> list[Any]:
         """Run a statement and return its rows."""

@@ -21,6 +21,7 @@ from millrace import Backoff, ConfigurationError, LeaseLost, Millrace, Worker, c
 from tests.servers.databases import Database
 from tests.stores.postgres.callers.test_enqueue import order, orders
 from tests.stores.postgres.callers.ways import WAYS, Awaited, Psycopg, Way, with_driver
+from tests.worker.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -278,7 +279,12 @@ def test_a_killed_workers_effects_are_there_exactly_once(
         assert worker.stdout is not None
         assert worker.stdout.readline() == "reached\n"
         worker.kill()
-    app.store.rescue(retention=None, dead_retention=None, now=app.store.now() + 3_600_000_000)
+
+    def taken_back() -> bool:  # once the server has noticed that the client is gone, and has let go of the row
+        app.store.rescue(retention=None, dead_retention=None, now=app.store.now() + 3_600_000_000)
+        return app.get(job).state != "running"
+
+    eventually(taken_back)
     with another_process(postgres, "app.run_worker(burst=True)") as worker:
         assert worker.wait(PATIENCE) == 0
 

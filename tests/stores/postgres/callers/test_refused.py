@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import sqlalchemy
 from django.db import transaction
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from millrace import ConfigurationError, Millrace, NewJob, NotSupported
 from millrace.store import AsyncCallerTransactions
@@ -109,6 +109,30 @@ def test_a_closed_connection_of_asyncpg_is_refused(app: Millrace, postgres: Data
         await connection.close()
         with pytest.raises(ConfigurationError, match="is closed; give one that is open"):
             await app.aio.enqueue(JOB, connection=connection)
+
+    asyncio.run(main())
+
+
+def test_what_is_not_open_any_more_or_not_yet_is_refused(app: Millrace, postgres: Database) -> None:
+    async def main() -> None:
+        engine = create_async_engine(with_driver(postgres.server, "asyncpg"))
+        closed = await engine.connect()
+        await closed.close()
+        session = AsyncSession(engine, close_resets_only=False)
+        await session.close()
+        pool: Any = await asyncpg.create_pool(postgres.server, min_size=0)
+        lent = await pool.acquire()
+        await pool.release(lent)
+        for given, sentence in (
+            (closed, "the Connection of SQLAlchemy is closed; give one that is open"),
+            (engine.connect(), "the AsyncConnection of SQLAlchemy is not open yet"),
+            (session, "permanently closed .*; give one that is open"),
+            (lent, "the connection of asyncpg is closed; give one that is open"),
+        ):
+            with pytest.raises(ConfigurationError, match=sentence):
+                await app.aio.enqueue(JOB, connection=given)
+        await pool.close()
+        await engine.dispose()
 
     asyncio.run(main())
 

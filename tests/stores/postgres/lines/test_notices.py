@@ -78,12 +78,10 @@ def test_what_comes_in_at_once_goes_out_as_one_notice_for_each_queue(
 ) -> None:
     for _ in range(200):
         store.changed("mail", "news")
-    until_last = time.monotonic()
     store.close()
     heard = [notice.payload for notice in wire.notifies(timeout=0.5)]
     assert set(heard) == {"mail", "news"}
-    assert len(heard) <= 2 * (2 + (time.monotonic() - until_last + PATIENCE) / SPACING)
-    assert len(heard) < 200
+    assert len(heard) < 200  # of 400 that were asked for
 
 
 def test_notices_keep_their_distance(store: Bare, wire: psycopg.Connection[Any]) -> None:
@@ -137,9 +135,10 @@ def test_with_notify_off_nothing_is_sent_and_this_process_still_hears(
 
 def test_with_listen_off_there_is_no_listener_and_this_process_still_hears(postgres: Database, opened: Opener) -> None:
     store, ear = opened(postgres.url(listen="off")), Ear()
-    store.watch(ear)
+    watch = store.watch(ear)
     store.changed("mail")
     assert ear.times == 1
+    assert not watch.live
     assert postgres.run("select 1 from pg_stat_activity where application_name = 'millrace listens'") == []
 
 
@@ -236,6 +235,19 @@ def test_after_a_reconnect_it_listens_again_and_tells_to_look_once(cluster: Clus
     assert ear.hears()
     opened(cluster.url()).changed("mail")
     assert ear.hears()
+
+
+def test_while_the_server_cannot_be_reached_a_watch_says_that_no_hints_come(cluster: Cluster, opened: Opener) -> None:
+    ear = Ear()
+    watch = opened(cluster.url()).watch(ear)
+    assert ear.hears()
+    assert watch.live
+    cluster.stop("immediate")
+    try:
+        until(lambda: not watch.live)
+    finally:
+        cluster.start()
+    until(lambda: watch.live)
 
 
 def test_a_listener_on_a_network_that_has_gone_silent_finds_out(cluster: Cluster) -> None:

@@ -15,7 +15,16 @@ from millrace.store import MAX_ATTEMPT_ROWS
 from millrace.stores.postgres.arrays import Bigints, Booleans, Strings, Uuids
 from millrace.stores.postgres.attempts import TRIM
 from millrace.stores.postgres.remove import BELONGINGS, REMOVE
-from millrace.stores.postgres.rows import COMPLETED, NUMBERS, STATES, encode_text
+from millrace.stores.postgres.rows import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    NUMBERS,
+    PENDING,
+    SCHEDULED,
+    STATES,
+    encode_text,
+)
 from millrace.stores.postgres.script import Script
 from millrace.stores.postgres.session import Statement
 
@@ -29,15 +38,20 @@ _FENCE = """j.id = u.id and j.claim = u.claim and j.worker = %(worker)b and j.st
 _TELL = """
 select {now}, count(*), case when count(*) < %(number)b then array_agg(uuid_send(f.id)) end from f"""
 
+# Two UPDATEs of one statement lock one after the other, not all in the order of ids: with a cancel of the same jobs in
+# bulk that may deadlock, once in a long while, and is then repeated.
+_SUCCEED = f"""update {{s}}.job j set state = 5, rev = j.rev + 1, lease_until = null, finished_at = (select {{now}}),
+   expire_at = (select {{now}}) + KEPT, lock_key = null, result = coalesce(u.result, j.result),
+   progress = null, progress_message = null, error_type = null, error = null
+ from unnest(LISTS) u(NAMES) where {_FENCE}"""
 # Successes that are kept alike, nearly all there are: the list, then job_pkey for each. A job that was asked to cancel
 # completes all the same: its effects are there. Which were refused is told only where some were.
 COMPLETE: Final = (
-    f"""with f as (
- update {{s}}.job j set state = 5, rev = j.rev + 1, lease_until = null, finished_at = (select {{now}}),
-   expire_at = (select {{now}} + %(retention)b::bigint), lock_key = null, result = coalesce(u.result, j.result),
-   progress = null, progress_message = null, error_type = null, error = null
- from unnest(%(ids)b, %(claims)b, %(results)b) u(id, claim, result)
- where {_FENCE} returning j.id)"""
+    "with f as ("
+    + _SUCCEED.replace("KEPT", "%(retention)b::bigint")
+    .replace("LISTS", "%(ids)b, %(claims)b, %(results)b")
+    .replace("NAMES", "id, claim, result")
+    + " returning j.id)"
     + _TELL
 )
 # Successes that are not kept.
@@ -50,14 +64,20 @@ gone as (select f.id, f.tags from f),
     + _TELL
 )
 
-# All outcomes mixed. A cancel that was asked for in between (state 3) wins over retry, snooze and release, which would
-# wait (0, 1, 4). What ends for good and is not kept is deleted, the rest updated: an outcome goes only one of the two
-# ways, whatever the job's state is when its lock is had.
+# All outcomes mixed: successes as above, and the others, which need more said of each. A cancel that was asked for in
+# between (state 3) wins over retry, snooze and release, which would wait (0, 1, 4). What ends for good and is not kept
+# is deleted, the rest updated: an outcome goes only one of the two ways, whatever the job's state is when its lock is
+# had. All rows are told where some were refused, else only those that ended otherwise or went back to their queue.
 _WINS = "j.state = 3 and u.state in (0, 1, 4)"
-END: Final = f"""with u as materialized (select * from unnest(%(ids)b, %(claims)b, %(states)b, %(delays)b, %(back)b,
-   %(kept)b, %(kept_cancelled)b, %(reasons)b, %(results)b, %(types)b, %(errors)b, %(traces)b, %(kinds)b, %(away)b)
-   u(id, claim, state, delay, back, kept, kept_cancelled, reason, result, type, error, trace, kind, away)),
-n as materialized (select {{now}} as now),
+END: Final = f"""with n as materialized (select {{now}} as now),
+d as ({
+    _SUCCEED.replace("KEPT", "u.kept")
+    .replace("LISTS", "%(done)b, %(done_claims)b, %(results)b, %(done_kept)b")
+    .replace("NAMES", "id, claim, result, kept")
+} returning j.id, j.claim),
+u as materialized (select * from unnest(%(ids)b, %(claims)b, %(states)b, %(delays)b, %(back)b, %(kept)b,
+   %(kept_cancelled)b, %(reasons)b, %(types)b, %(errors)b, %(traces)b, %(kinds)b, %(away)b)
+   u(id, claim, state, delay, back, kept, kept_cancelled, reason, type, error, trace, kind, away)),
 gone as (delete from {{s}}.job j using u where u.away and {_FENCE} returning j.id, j.tags, j.claim, u.state),
 f as (
  update {{s}}.job j set rev = j.rev + 1, lease_until = null,
@@ -67,26 +87,27 @@ f as (
    reason = case when {_WINS} then 'cancelled' else u.reason end,
    lock_key = case when j.state = 3 or u.state >= 5 then null else j.lock_key end,
    due = coalesce(n.now + u.delay, j.due), attempt = j.attempt - u.back,
-   result = coalesce(u.result, j.result),
-   progress = case when u.state <> 5 then j.progress end,
-   progress_message = case when u.state <> 5 then j.progress_message end,
-   error_type = case when u.state <> 5 then coalesce(u.type, j.error_type) end,
-   error = case when u.state <> 5 then coalesce(u.error, j.error) end
+   error_type = coalesce(u.type, j.error_type), error = coalesce(u.error, j.error)
  from u, n where not u.away and {_FENCE}
- returning j.id, j.claim, j.state, j.attempt + u.back as attempt, j.started_at, j.queue, u.kind, u.error,
-   u.trace),
+ returning j.id, j.claim, j.state, j.attempt + u.back as attempt, j.started_at, j.queue, u.state as asked, u.kind,
+   u.error, u.trace),
 e as (insert into {{s}}.attempt (job, claim, attempt, worker, started_at, finished_at, outcome, error, traceback)
  select f.id, f.claim, f.attempt, %(worker)b, f.started_at, n.now, f.kind, f.error, f.trace from f, n
  where f.kind is not null),
-{BELONGINGS}
-select n.now, x.* from n left join (
- select uuid_send(f.id), f.claim, f.state, case when f.state = 1 then f.queue end from f
- union all select uuid_send(gone.id), gone.claim, gone.state, null from gone) x on true"""
+{BELONGINGS},
+c as (select (select count(*) from d) + (select count(*) from f) + (select count(*) from gone) as number)
+select n.now, c.number, x.* from n cross join c left join (
+ select uuid_send(f.id), f.claim, f.state, case when f.state = 1 then f.queue end from f, c
+  where c.number < %(number)b or f.state <> f.asked or f.state = 1
+ union all select uuid_send(d.id), d.claim, 5, null from d, c where c.number < %(number)b
+ union all select uuid_send(g.id), g.claim, g.state, null from gone g, c where c.number < %(number)b) x on true"""
 
-# What a reply that was lost had told: the jobs that show this very end of this very claim. job_pkey.
-DONE: Final = """select uuid_send(j.id), j.claim from unnest(%(ids)b, %(claims)b, %(states)b) u(id, claim, state)
- join {s}.job j on j.id = u.id and j.claim = u.claim and j.worker = %(worker)b and j.state + 0 = u.state"""
+# What a reply that was lost had told: how the jobs now stand, null where they are gone. The list, then job_pkey.
+DONE: Final = """select uuid_send(u.id), u.claim, j.id is not null, j.claim = u.claim and j.worker = %(worker)b, j.state
+from unnest(%(ids)b, %(claims)b) u(id, claim)
+left join lateral (select id, claim, worker, state from {s}.job where id = u.id offset 0) j on true"""
 
+_GIVES_WAY = frozenset({SCHEDULED, PENDING, FAILED})  #: to a cancel that was asked for
 _DONE = JobState.COMPLETED  # a name of its own: reading a member of an enumeration costs 0.1 us
 
 
@@ -139,9 +160,11 @@ class Writing:
             written = set[bytes](ids or ())
             states = {_claimed(each): COMPLETED for each in outcomes if each.id in written}
         else:
-            self.now = rows[0][0]
-            states = {(id, claim): state for _, id, claim, state, _ in rows if id is not None}
-            self.freed = {queue for _, _, _, _, queue in rows if queue is not None}
+            self.now, number = rows[0][:2]
+            told = {(id, claim): state for _, _, id, claim, state, _ in rows if id is not None}
+            self.freed = {queue for *_, queue in rows if queue is not None}
+            all_as_asked = {_claimed(each): NUMBERS[each.state] for each in outcomes} if number == len(places) else {}
+            states = all_as_asked | told
             yield from self._see_to_rest(states)
         if self._again:
             yield from self._recognise(states)
@@ -180,10 +203,16 @@ class Writing:
             "worker": self._worker,
             "ids": Uuids([each.id for each in asked]),
             "claims": Bigints([each.claim for each in asked]),
-            "states": Bigints([NUMBERS[each.state] for each in asked]),
         }
-        shown = {(id, claim) for id, claim in (yield DONE, args)}
-        states.update({_claimed(each): NUMBERS[each.state] for each in asked if _claimed(each) in shown})
+        rows = yield DONE, args
+        shown = {(id, claim): (there, ours, state) for id, claim, there, ours, state in rows}
+        for outcome in asked:
+            there, ours, state = shown[_claimed(outcome)]
+            asked_for = NUMBERS[outcome.state]
+            if not there and _away(outcome):
+                states[_claimed(outcome)] = asked_for
+            elif ours and (state == asked_for or (state == CANCELLED and asked_for in _GIVES_WAY)):
+                states[_claimed(outcome)] = state
 
 
 def finish_script(worker: int, outcomes: Sequence[Outcome], *, again: bool = False) -> Script[Ending]:
@@ -207,26 +236,37 @@ def _in_order(outcomes: Sequence[Outcome]) -> Sequence[int]:
 
 def _mixed(worker: int, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return the arguments of `END`."""
-    errors = [outcome.error for outcome in outcomes]
+    done = [each for each in outcomes if each.state is _DONE and each.retention != 0]
+    others = [each for each in outcomes if each.state is not _DONE or each.retention == 0]
+    errors = [each.error for each in others]
     return {
         "worker": worker,
-        "ids": Uuids([each.id for each in outcomes]),
-        "claims": Bigints([each.claim for each in outcomes]),
-        "states": Bigints([NUMBERS[each.state] for each in outcomes]),
-        "delays": Bigints([each.delay for each in outcomes]),
-        "back": Bigints([0 if each.keeps_try else 1 for each in outcomes]),
-        "kept": Bigints([each.retention for each in outcomes]),
-        "kept_cancelled": Bigints([each.cancelled_retention for each in outcomes]),
-        "reasons": Strings([None if each.reason is None else each.reason.value for each in outcomes]),
-        "results": Strings([each.result for each in outcomes]),
+        "number": len(outcomes),
+        "done": Uuids([each.id for each in done]),
+        "done_claims": Bigints([each.claim for each in done]),
+        "done_kept": Bigints([each.retention for each in done]),
+        "results": Strings([each.result for each in done]),
+        "ids": Uuids([each.id for each in others]),
+        "claims": Bigints([each.claim for each in others]),
+        "states": Bigints([NUMBERS[each.state] for each in others]),
+        "delays": Bigints([each.delay for each in others]),
+        "back": Bigints([0 if each.keeps_try else 1 for each in others]),
+        "kept": Bigints([each.retention for each in others]),
+        "kept_cancelled": Bigints([each.cancelled_retention for each in others]),
+        "reasons": Strings([None if each.reason is None else each.reason.value for each in others]),
         "types": Strings([None if error is None else error.type for error in errors]),
         "errors": Strings([None if error is None else encode_text(error.text) for error in errors]),
         "traces": Strings(
             [None if error is None or error.traceback is None else encode_text(error.traceback) for error in errors]
         ),
-        "kinds": Strings([_kind(each) for each in outcomes]),
-        "away": Booleans([each.retention == 0 and NUMBERS[each.state] >= COMPLETED for each in outcomes]),
+        "kinds": Strings([_kind(each) for each in others]),
+        "away": Booleans([_away(each) for each in others]),
     }
+
+
+def _away(outcome: Outcome) -> bool:
+    """Tell whether the job ends for good and is not kept."""
+    return outcome.retention == 0 and NUMBERS[outcome.state] >= COMPLETED
 
 
 def _kind(outcome: Outcome) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from millrace.errors import StoreUnavailable
 from millrace.job import JobRow
 from millrace.messages import Existing, InsertAnswer, NewRow
 from millrace.stores.postgres.arrays import Bigints, Strings, Uuids
@@ -55,7 +56,7 @@ union all
 select {COLUMNS} from {{s}}.job j where j.lock_key = any(%(keys)b) and j.lock_key is not null
   and not (j.id = any(%(ids)b))"""
 
-_ROUNDS = 3  # a holder that ends between two statements leaves its key to us; the third time it is told as it was
+_ROUNDS = 20  # a holder that ends between two statements leaves its key to us, or to somebody else who ends as soon
 _encode = msgspec.json.encode
 
 
@@ -69,9 +70,11 @@ def insert_script(rows: Sequence[NewRow]) -> Script[InsertAnswer]:
         at = now if at is None else at
         existing |= there
         if not left:
-            break
-    assert at is not None  # noqa: S101 - there was a round
-    return InsertAnswer(at, existing)
+            return InsertAnswer(at, existing)
+    raise StoreUnavailable(
+        f"the unique key {rows[left[0]].unique_key!r} was taken and given up again and again while a job was being "
+        "inserted; try again"
+    )
 
 
 def _round(rows: Sequence[NewRow], places: Sequence[int]) -> Script[tuple[int, dict[int, Existing], list[int]]]:

@@ -23,7 +23,15 @@ TYPES: Mapping[str, str] = (
     | dict.fromkeys(("attempts", "crashes", "dues", "floors", "ats", "levels", "leases"), "bigint[]")
     | dict.fromkeys(("results", "reasons", "types", "errors", "traces", "kinds", "tasks", "queues"), "text[]")
     | dict.fromkeys(("args", "keys", "tags", "options", "messages", "names", "data"), "text[]")
-    | {"ids": "uuid[]", "fractions": "double precision[]", "away": "boolean[]", "before": "bigint"}
+    | {
+        "ids": "uuid[]",
+        "fractions": "double precision[]",
+        "away": "boolean[]",
+        "done": "uuid[]",
+        "done_claims": "bigint[]",
+        "done_kept": "bigint[]",
+        "before": "bigint",
+    }
     | {"queue": "text", "last": "text", "seed": "text", "bold": "boolean", "limited": "boolean"}
 )
 

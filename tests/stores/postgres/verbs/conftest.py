@@ -13,6 +13,7 @@ import pytest
 from millrace.conformance.bench import Bench
 from millrace.stores.postgres import PostgresStore
 from millrace.stores.postgres.claim import Claims
+from millrace.stores.postgres.session import Session
 from millrace.stores.postgres.texts import Texts
 from millrace.testing.clock import ManualClock
 from tests.servers.databases import Database
@@ -76,6 +77,10 @@ class OpenStore(PostgresStore):
     def texts(self) -> Texts:
         """Its statements."""
         return self._texts
+
+    def run(self, body: Callable[[Session], T]) -> T:
+        """Run a body on a connection that writes."""
+        return self._write(body)
 
 
 class InThread(Generic[T]):

@@ -63,6 +63,11 @@ MAX_LOG_ROWS = 1000  #: of a job's log, the newest are kept
 class Subscription(Protocol):
     """A running `watch`."""
 
+    @property
+    def live(self) -> bool:
+        """Whether hints of other processes come at this moment; where they do not, only polling hears of those."""
+        ...
+
     def close(self) -> None:
         """Stop: the callback is not called any more once this returns."""
         ...

@@ -1,7 +1,7 @@
 """The claim loop's own thread. Owns when a worker looks for jobs that no hand asks for, and when a burst is over.
 
 It sleeps until a hint of the store, the time at which the next job falls due, or a poll a second later, which finds
-what hints have missed.
+what hints have missed. While no hints come from other processes it polls four times as often, by the claim alone.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from threading import Event, Thread
 
 from millrace.errors import StoreUnavailable
 from millrace.worker.floor import Floor
+from millrace.worker.relief import Relief
 from millrace.worker.steps import LINGER, Steps
 from millrace.worker.telling import LOGGER
 from millrace.worker.uptime import uptime
 
 __all__ = ["Claimer"]
 
-_POLL = 1.0  # seconds, give or take a fifth
+_POLL, _POLL_UNHINTED = 1.0, 0.25  # seconds, give or take a fifth
 
 
 class Claimer:
@@ -27,27 +28,34 @@ class Claimer:
     Args:
         floor: What the worker's rooms share.
         steps: The worker's.
+        hinted: Tells whether hints of other processes come.
         on_empty: Called each time nothing is due and nothing runs.
     """
 
-    def __init__(self, floor: Floor, steps: Steps, on_empty: Callable[[], None]) -> None:
+    def __init__(self, floor: Floor, steps: Steps, hinted: Callable[[], bool], on_empty: Callable[[], None]) -> None:
         self.quiet = Event()  #: set whenever nothing runs, waits or is to be written while no jobs are claimed
         self._floor = floor
         self._steps = steps
+        self._hinted = hinted
         self._on_empty = on_empty
         self._closing = False
-        self._next_poll = 0.0
+        self._next_poll = self._next_due_look = 0.0
         self._thread = Thread(target=self._run, name="millrace-claimer", daemon=True)
+        self._relief = Relief(steps) if floor.store.parallel_steps > 1 else None
 
     def start(self) -> None:
         """Begin to claim."""
         self._thread.start()
+        if self._relief is not None:
+            self._relief.start()
 
     def close(self) -> None:
         """End the thread; what is to be written must have been."""
         self._closing = True
         self._steps.bell.ring()
         self._thread.join()
+        if self._relief is not None:
+            self._relief.close()
 
     def _run(self) -> None:
         while not self._closing:
@@ -63,9 +71,7 @@ class Claimer:
         steps, floor = self._steps, self._floor
         now = uptime()
         if now >= self._next_poll or self._due(now):
-            self._next_poll = now + _POLL * random.uniform(0.8, 1.2)
-            steps.more = True
-            steps.due_known = False
+            self._poll(now)
         if not steps.permits:  # who does the step sees to what there is at its end; look again, should that go wrong
             return LINGER
         if steps.near:
@@ -79,11 +85,21 @@ class Claimer:
         self._look_around()
         return self._nap()
 
+    def _poll(self, now: float) -> None:
+        """Have jobs claimed, should there be any; once a second also learn anew when the next one falls due."""
+        steps = self._steps
+        self._next_poll = now + (_POLL if self._hinted() else _POLL_UNHINTED) * random.uniform(0.8, 1.2)
+        steps.more = True
+        if now >= self._next_due_look:
+            self._next_due_look = now + _POLL * 0.8
+            steps.due_known = False
+
     def _due(self, now: float) -> bool:
         due = self._steps.due_at
         if due is None or int(now * 1e6) + self._floor.skew < due:
             return False
         self._steps.due_at = None
+        self._steps.due_known = False
         return True
 
     def _look_around(self) -> None:

@@ -60,7 +60,7 @@ class Shift:
         self._lanes = self._make_lanes()
         self._steps = floor.steps = Steps(floor, self._lanes, settings.queues)
         self._keeper = Keeper(floor, self._steps.give_back_waiting)
-        self._claimer = Claimer(floor, self._steps, on_empty)
+        self._claimer = Claimer(floor, self._steps, self._is_hinted, on_empty)
         self._maintenance = Maintenance(floor, self._info, self._subscribe)
         self._watch: Subscription | None = None
         self._ending = Lock()
@@ -114,6 +114,9 @@ class Shift:
         """Ask the store for hints, unless it gives them already."""
         if self._watch is None:
             self._watch = self.floor.store.watch(self._hinted)
+
+    def _is_hinted(self) -> bool:
+        return self._watch is not None and self._watch.live
 
     def _hinted(self) -> None:
         self._steps.hinted()

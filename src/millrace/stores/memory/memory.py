@@ -24,6 +24,8 @@ __all__ = ["Memory", "Watch", "give_back", "take"]
 class Watch:
     """One `watch`: its callback, until it is closed."""
 
+    live = True  #: there are no other processes
+
     def __init__(self, on_change: Callable[[], None], closed: Callable[[Watch], None]) -> None:
         self._turn = threading.RLock()  # a callback may close its own watch
         self._on_change: Callable[[], None] | None = on_change

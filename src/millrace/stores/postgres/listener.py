@@ -41,6 +41,9 @@ class Listener:
         on_hint: Called for each batch of notices, and once after each LISTEN.
         follows: Tells whether to hear of ends as well.
         quiet: Seconds; see `QUIET`.
+
+    Attributes:
+        live: Whether it listens at this moment, as far as it knows.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Listener:
     ) -> None:
         self._settings, self._watchdog, self._is_own, self._on_hint = settings, watchdog, is_own, on_hint
         self._follows, self._quiet = follows, quiet
+        self.live = False
         self._stopping = threading.Event()
         self._bell, self._button = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="millrace-listener", daemon=True)
@@ -79,6 +83,7 @@ class Listener:
             try:
                 connection = self._listening()
                 delay, told = _FIRST, False
+                self.live = True
                 self._on_hint()
                 self._hear(connection)
             except (psycopg.Error, OSError) as error:
@@ -86,6 +91,7 @@ class Listener:
                     _log.info("no notices from %s for now, polling goes on: %s", self._settings.url, error)
                     told = True
             finally:
+                self.live = False
                 if connection is not None:
                     self._watchdog.remove(connection)
                     connection.close()

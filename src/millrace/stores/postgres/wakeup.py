@@ -15,6 +15,11 @@ _log = logging.getLogger("millrace.postgres")
 class Listening(Protocol):
     """What hears of other processes; see `listener`."""
 
+    @property
+    def live(self) -> bool:
+        """Whether it hears them at this moment."""
+        ...
+
     def stop(self) -> None:
         """End it; what it has under way is over when this returns."""
         ...
@@ -57,6 +62,12 @@ class Watchers:
         if listener is not None:
             listener.stop()
 
+    @property
+    def live(self) -> bool:
+        """Whether other processes are heard at this moment."""
+        listener = self._listener
+        return listener is not None and listener.live
+
     def tell(self) -> None:
         """Call every subscriber."""
         if not self._some:
@@ -84,6 +95,11 @@ class Watch:
     def __init__(self, watchers: Watchers, on_change: Callable[[], None]) -> None:
         self._watchers = watchers
         self.on_change = on_change
+
+    @property
+    def live(self) -> bool:
+        """Whether hints of other processes come at this moment."""
+        return self._watchers.live
 
     def close(self) -> None:
         """Stop: the callback is not called any more once this returns. A second call does nothing."""

@@ -121,6 +121,8 @@ class Watch:
 
     __slots__ = ("_watchers", "on_change")
 
+    live = True  #: the listener looks at the file itself, which nothing can put out of its reach
+
     def __init__(self, watchers: Watchers, on_change: Callable[[], None]) -> None:
         self._watchers = watchers
         self.on_change = on_change

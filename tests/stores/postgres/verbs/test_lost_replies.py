@@ -46,7 +46,7 @@ def test_a_job_that_was_not_kept_is_done_where_it_is_gone(bench: Bench, store: O
 
 def test_some_of_a_batch_may_have_been_written(bench: Bench, store: OpenStore) -> None:
     bench.add_some(6)
-    rows = bench.claim(ANN, 2) + [bench.take(BEN)] + bench.claim(ANN)
+    rows = [*bench.claim(ANN, 2), bench.take(BEN), *bench.claim(ANN)]
     outcomes = [Outcome.completed(row, b"1", retention=KEPT) for row in rows]
     bench.finish(ANN, *outcomes[3:])
     assert write_again(store, *outcomes) == (frozenset({2}), {})

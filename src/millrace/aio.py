@@ -283,7 +283,7 @@ class AsyncClient:
         """Run all that is due and claimable until none is left, async handlers on this very loop."""
         from millrace.worker import adrain
 
-        return await adrain(self._app, None if queues is None else checks.items("queues", queues))
+        return await adrain(self._app, queues)
 
     async def migrate(self) -> Sequence[str]:
         """Create or upgrade the store's schema."""

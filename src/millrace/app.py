@@ -9,7 +9,6 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
-from millrace import checks
 from millrace.choices import TaskChoices
 from millrace.client import Client
 from millrace.context import JobContext
@@ -167,7 +166,7 @@ class Millrace(Client):
         """
         from millrace.worker import drain
 
-        return drain(self, queues=None if queues is None else checks.items("queues", queues))
+        return drain(self, queues=queues)
 
     def run_worker(
         self,
@@ -203,8 +202,8 @@ class Millrace(Client):
 
         return Worker(
             self,
-            queues=None if queues is None else checks.items("queues", queues),
-            tasks=None if tasks is None else checks.items("tasks", tasks),
+            queues=queues,
+            tasks=tasks,
             concurrency=concurrency,
             reserved=reserved,
             burst=burst,

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from millrace import ConfigurationError, Job, Millrace, MillraceError, NewJob, NotSupported, PayloadError, Unique
+from millrace import (
+    ConfigurationError,
+    Job,
+    Millrace,
+    MillraceError,
+    NewJob,
+    NotSupported,
+    PayloadError,
+    Unique,
+    Worker,
+)
 
 if TYPE_CHECKING:
     from decimal import Decimal as ComesLater
@@ -52,6 +62,8 @@ NUMBERS: list[tuple[str, Callable[[Any], object]]] = [
     ("queues", lambda app: asyncio.run(app.aio.drain(queues=5))),
     ("queues", lambda app: app.run_worker(queues=5, burst=True)),
     ("tasks", lambda app: app.run_worker(tasks=5, burst=True)),
+    ("queues", lambda app: Worker(app, queues=5)),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ("tasks", lambda app: Worker(app, tasks=5)),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ("imports", lambda _: Millrace("memory://", imports=5)),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ("Unique(by=)", lambda _: Unique(by=5)),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ("tags", lambda app: app.task(ping).using(tags=5)),
@@ -64,6 +76,39 @@ NUMBERS: list[tuple[str, Callable[[Any], object]]] = [
 def test_a_number_where_names_belong_is_refused(app: Any, what: str, call: Callable[[Any], object]) -> None:
     with pytest.raises(ConfigurationError, match=rf"{re.escape(what)} is a list of .*, not 5; give a list"):
         call(app)
+
+
+WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"queues": "mail"}, r"queues is a list of names, not the text 'mail'; give \['mail'\]"),
+    ({"queues": [5]}, "queue must be text, not 5"),
+    ({"tasks": []}, r"tasks=\[\] would claim nothing"),
+    ({"tasks": [ping]}, "task must be text, not <function ping"),
+    ({"concurrency": "5"}, "concurrency '5' is not acceptable; give an integer"),
+    ({"concurrency": True}, "concurrency True is not acceptable; give an integer"),
+    ({"reserved": ["high"]}, r"reserved=\['high'\] is no mapping"),
+    ({"reserved": 0}, "reserved=0 is no mapping"),
+    ({"reserved": {"high": "2"}}, r"reserved\['high'\] '2' is not acceptable; give an integer"),
+    ({"reserved": {5: 2}}, "queue must be text, not 5"),
+    ({"burst": "no"}, "burst 'no' is neither True nor False"),
+    ({"burst": None}, "burst None is neither True nor False"),
+    ({"grace": "5m"}, "grace '5m' is not a duration"),
+    ({"grace": None}, "grace None is not a duration"),
+    ({"prefetch": 1.5}, "prefetch 1.5 is not acceptable; give an integer"),
+]
+
+
+@pytest.mark.parametrize(("options", "told"), WRONG_OPTIONS)
+def test_an_option_of_a_worker_of_the_wrong_kind_is_refused_where_it_is_made(
+    app: Any, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{told}"):
+        Worker(app, **options)
+
+
+@pytest.mark.parametrize("given", [None, "tasks:app", "memory://", Millrace])
+def test_a_worker_of_what_is_no_app_is_refused_where_it_is_made(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^a worker works for an app, not for .*; give a Millrace$"):
+        Worker(given)
 
 
 @pytest.mark.parametrize("error", [None, 5, ValueError])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from millrace.errors import StoreUnavailable
+from millrace.errors import ConfigurationError, StoreUnavailable
 from millrace.job import JobOrigin
 from millrace.registry import Registry
 from millrace.store import Store
 
-__all__ = ["Host", "ready"]
+__all__ = ["Host", "checked", "ready"]
 
 
+@runtime_checkable
 class Host(JobOrigin, Protocol):
     """The store to work on and the tasks to run; the jobs that handlers see can be asked again through it."""
 
@@ -40,6 +41,21 @@ class Host(JobOrigin, Protocol):
     def dead_retention(self) -> float | None:
         """Seconds for which jobs that a rescue finds dead are kept; None for ever."""
         ...
+
+
+def checked(given: object) -> Host:
+    """Check that what a worker is to work for can be a host.
+
+    Raises:
+        ConfigurationError: It cannot.
+
+    >>> checked("tasks:app")
+    Traceback (most recent call last):
+    millrace.errors.ConfigurationError: a worker works for an app, not for 'tasks:app'; give a Millrace
+    """
+    if not isinstance(given, Host):
+        raise ConfigurationError(f"a worker works for an app, not for {given!r}; give a Millrace")
+    return given
 
 
 def ready(host: Host) -> None:

@@ -55,8 +55,8 @@ def read_settings(
         names,
         None if tasks is None else frozenset(read_names("task", "tasks", tasks)),
         slots,
-        _reserved(reserved or {}, slots, names),
-        bool(burst),
+        _reserved({} if reserved is None else reserved, slots, names),
+        checks.flag("burst", burst),
         checks.duration("grace", grace),
         MOST_AHEAD if prefetch is None else min(checks.count("prefetch", prefetch, least=0), MOST_AHEAD),
     )
@@ -71,9 +71,7 @@ def read_names(what: str, option: str, values: Iterable[str]) -> tuple[str, ...]
     >>> read_names("queue", "queues", ["a", "b", "a"])
     ('a', 'b')
     """
-    if isinstance(values, str):
-        raise ConfigurationError(f"{option} is a list of names, not the text {values!r}; give [{values!r}]")
-    names = tuple(dict.fromkeys(checks.name(what, value) for value in values))
+    names = tuple(dict.fromkeys(checks.name(what, value) for value in checks.items(option, values)))
     if not names:
         raise ConfigurationError(f"{option}=[] would claim nothing; name some, or leave it out for all")
     return names

@@ -15,7 +15,7 @@ from millrace.context import CURRENT
 from millrace.errors import ConfigurationError
 from millrace.ids import worker_name
 from millrace.worker.bell import Bell
-from millrace.worker.host import ready
+from millrace.worker.host import checked, ready
 from millrace.worker.notice import Notices
 from millrace.worker.settings import read_settings
 from millrace.worker.shift import Shift
@@ -74,7 +74,7 @@ class Worker:
         prefetch: int | None = None,
     ) -> None:
         self.notices = Notices()  #: what it tells to tests and others that would wait for it
-        self._host = app
+        self._host = checked(app)
         self._settings = read_settings(
             queues=queues,
             tasks=tasks,

@@ -36,7 +36,8 @@ NOTHING_ODD: Ending = (frozenset(), {})  #: all were written as asked
 
 _FENCE = """j.id = u.id and j.claim = u.claim and j.worker = %(worker)b and j.state + 0 in (2, 3)"""
 _TELL = """
-select {now}, count(*), case when count(*) < %(number)b then array_agg(uuid_send(f.id)) end from f"""
+select {now}, c.number, case when c.number < %(number)b then (select array_agg(uuid_send(f.id)) from f) end
+from (select count(*) as number from f) c"""
 
 # Two UPDATEs of one statement lock one after the other, not all in the order of ids: with a cancel of the same jobs in
 # bulk that may deadlock, once in a long while, and is then repeated.

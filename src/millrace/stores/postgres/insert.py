@@ -20,7 +20,8 @@ __all__ = ["FULL", "PLAIN", "THERE", "insert_script"]
 # and job_lock, twins within the call included; a key that another transaction has just taken is waited for, as the
 # index does by itself. Which rows went in is told only where some did not: a row of the answer a job costs more.
 _COUNT = """
-select {now}, count(*), case when count(*) < %(number)b then array_agg(uuid_send(i.id)) end from i"""
+select {now}, c.number, case when c.number < %(number)b then (select array_agg(uuid_send(i.id)) from i) end
+from (select count(*) as number from i) c"""
 # Nearly all jobs: due at once, without key, tags and options.
 PLAIN: Final = (
     """with i as (

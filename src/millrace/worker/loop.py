@@ -116,8 +116,11 @@ class Slot:
                 return False
             if outcome is not None:
                 floor.done.append(outcome)
-            if steps.permits and (not steps.near or len(ready) <= lane.low):
-                steps.poke()
+            if steps.permits:
+                if len(ready) <= lane.low:
+                    steps.relieve()
+                elif not steps.near:
+                    steps.poke()
             turns += 1
             if turns % _TURNS == 0 and await self._go_round(since):
                 return True

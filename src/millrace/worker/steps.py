@@ -3,7 +3,8 @@
 There is no store thread: a hand that finds few jobs waiting does the step itself while the others go on, which was 10
 to 40 % faster. The claimer does those that no hand does: when all are idle, and for the event loop, which must not
 wait. As many steps go on at once as the store gains by. No timer delays a step: each takes what has gathered since the
-last one; while jobs flow and enough of them wait, outcomes may gather for `LINGER` seconds.
+last one; a second beside another only once enough has, as each costs the server the same before it does anything.
+While jobs flow and enough of them wait, outcomes may gather for `LINGER` seconds.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from millrace.worker.ownends import settle_own
 from millrace.worker.telling import LOGGER, fields
 from millrace.worker.uptime import uptime
 
-__all__ = ["LINGER", "Steps"]
+__all__ = ["LINGER", "SECOND", "Steps"]
 
+SECOND = 100  #: jobs to write and to claim that make a second step worth its while
 LINGER = 0.005  #: seconds that outcomes may wait for others while jobs flow
 
 
@@ -41,6 +43,7 @@ class Steps:
 
     def __init__(self, floor: Floor, lanes: Sequence[Lane], queues: tuple[str, ...] | None) -> None:
         self.bell = Bell()  #: wakes the claimer
+        self.relief = Bell()  #: wakes who does a second step for the event loop
         self.near = False  #: the claimer will look within `LINGER`
         self.more = True  #: there may be jobs to claim
         self.accepting = True  #: whether jobs are claimed at all
@@ -76,6 +79,10 @@ class Steps:
         """Have the claimer look now."""
         self.bell.ring()
 
+    def relieve(self) -> None:
+        """Have a step done by a thread that may wait for it: a first one, or a second beside the one that goes on."""
+        (self.relief if self._leading else self.bell).ring()
+
     def linger(self) -> None:
         """See that an outcome is written soon that came while enough jobs wait: now, or with those to come."""
         if uptime() - self.ended_at >= LINGER:
@@ -97,12 +104,17 @@ class Steps:
         """
         outage = self._floor.outage
         while not (outage.open and uptime() < outage.next_try):
+            if self._leading and not self._worth_a_second(own):
+                return  # for the same reason as below
             try:
                 permit = self.permits.pop()
             except IndexError:  # whoever leads looks at the end whether there is more to do
                 return
             ident = get_ident()
             self._leading.add(ident)
+            if self.permits:
+                for lane in self._lanes:  # so that nobody asks for a second step before it is worth one
+                    lane.low = min(lane.low, lane.ahead // 4)
             self.under_way = uptime()
             try:
                 went = self._step(own)
@@ -116,6 +128,14 @@ class Steps:
         if self._floor.done and not self.near and not outage.open:  # in an outage the claimer wakes for the next try
             self.near = True
             self.bell.ring()
+
+    def _worth_a_second(self, own: Bay | None) -> bool:
+        """Tell whether enough has gathered for a step beside the one that goes on, which will see to it otherwise."""
+        gathered = len(self._floor.done)
+        if gathered < SECOND and self.more and self.claims_now:
+            now = uptime()
+            gathered += sum([lane.want(now, own is not None and own.lane is lane) for lane in self._lanes])
+        return gathered >= SECOND
 
     def needed(self, own: Bay | None = None) -> bool:
         """Tell whether a step should be done now."""

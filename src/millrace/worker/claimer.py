@@ -13,7 +13,6 @@ from threading import Event, Thread
 from millrace.errors import StoreUnavailable
 from millrace.worker.floor import Floor
 from millrace.worker.relief import Relief
-from millrace.worker.relief import Relief
 from millrace.worker.steps import LINGER, Steps
 from millrace.worker.telling import LOGGER
 from millrace.worker.uptime import uptime
@@ -43,13 +42,10 @@ class Claimer:
         self._next_poll = self._next_due_look = 0.0
         self._thread = Thread(target=self._run, name="millrace-claimer", daemon=True)
         self._relief = Relief(steps) if floor.store.parallel_steps > 1 else None
-        self._relief = Relief(steps) if floor.store.parallel_steps > 1 else None
 
     def start(self) -> None:
         """Begin to claim."""
         self._thread.start()
-        if self._relief is not None:
-            self._relief.start()
         if self._relief is not None:
             self._relief.start()
 
@@ -58,8 +54,6 @@ class Claimer:
         self._closing = True
         self._steps.bell.ring()
         self._thread.join()
-        if self._relief is not None:
-            self._relief.close()
         if self._relief is not None:
             self._relief.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
 import pytest
 
 from millrace.conformance.bench import ANN, KEPT, Bench
@@ -16,10 +17,14 @@ from millrace.stores.postgres.claim import FLOORED
 from millrace.stores.postgres.connection import Connection
 from millrace.stores.postgres.floor import Floor
 from tests.servers.databases import Database
-from tests.stores.postgres.verbs.conftest import OpenStore, fill
+from tests.stores.postgres.verbs.conftest import OpenStore, fill, until
 
+DEAD_ROWS = "select n_dead_tup from pg_stat_all_tables where relid = %s::regclass"
 SLOW, FAST = 0.5, 0.001  # seconds
 REQUEST = ClaimRequest(10, ("q",))
+
+
+Session = psycopg.Connection[Any]
 
 
 class Watch:
@@ -233,6 +238,23 @@ def test_a_pause_and_a_limit_hold_from_the_floor_too(bench: Bench, store: OpenSt
     store.pause("default", paused=False)
     assert len(take(bench)) == 2
     assert True in floored
+
+
+def test_dead_entries_at_the_front_are_passed_by_from_the_floor(
+    bench: Bench, store: OpenStore, postgres: Database, other: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot held open keeps every version of a job; the evidence is the server's own count of them."""
+    monkeypatch.setattr("millrace.stores.postgres.floor._SLOW", -1.0)
+    ids = bench.add_some(30)
+    other.execute("set transaction isolation level repeatable read")
+    other.execute("select 1 from job limit 1")
+    for _ in range(700):
+        postgres.run("update {s}.job set rev = rev + 1")
+    postgres.run("select pg_stat_force_next_flush()")
+    until(lambda: postgres.run(DEAD_ROWS, f"{postgres.schema}.job")[0][0] >= 20_000)
+    claimed = [row.id for _ in range(10) for row in bench.claim(limit=3, queues=("default",))]
+    assert claimed == ids
+    assert store.claims.floor.on
 
 
 def test_a_run_of_unknown_tasks_at_the_front_is_passed_by_from_the_floor(

@@ -18,6 +18,7 @@ from millrace.codec import encode_result
 from millrace.connections import is_async
 from millrace.errors import ConfigurationError
 from millrace.job import Job, Progress
+from millrace.outcome import printable
 
 __all__ = ["CURRENT", "Completion", "JobContext", "JobLog", "Running", "current_job"]
 
@@ -187,15 +188,18 @@ class JobContext:
 
         Args:
             fraction: From 0 to 1.
-            message: What is being done.
+            message: What is being done. Lone surrogates in it are escaped.
 
         Raises:
-            ConfigurationError: The fraction is no number from 0 to 1.
+            ConfigurationError: The fraction is no number from 0 to 1, or the message no text.
         """
         given: Any = fraction  # a caller may pass anything
         if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0.0 <= fraction <= 1.0:
             raise ConfigurationError(f"progress {given!r} is not from 0 to 1; give 0.4 for 40 %")
-        self._running.progress(Progress(float(fraction), message))
+        told: Any = message
+        if told is not None and not isinstance(told, str):
+            raise ConfigurationError(f"the message of progress {told!r} is no text; give a str, or leave it out")
+        self._running.progress(Progress(float(fraction), None if message is None else printable(message)))
 
     def set_result(self, value: Any) -> None:
         """Store a partial result, seen at once; what the handler returns replaces it.

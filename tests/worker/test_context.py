@@ -137,6 +137,32 @@ def test_a_fraction_that_is_none_is_refused(memory_app: Millrace, fraction: Any)
     assert job.refresh().state == "completed"
 
 
+def test_a_message_of_progress_is_stored_with_lone_surrogates_escaped(app: Millrace) -> None:
+    seen: list[Progress | None] = []
+
+    @app.task(max_attempts=1)
+    def tell() -> None:
+        current_job().progress(0.5, "odd: \ud800")
+        seen.append(app.get(current_job().job.id).progress)
+
+    job = tell.enqueue()
+    app.drain()
+    assert (job.refresh().state, seen) == ("completed", [Progress(0.5, "odd: \\ud800")])
+
+
+def test_a_message_of_progress_that_is_no_text_is_refused_at_the_call(memory_app: Millrace) -> None:
+    message: Any = b"bytes"
+
+    @memory_app.task(max_attempts=1)
+    def tell() -> None:
+        with pytest.raises(ConfigurationError, match="the message of progress b'bytes' is no text"):
+            current_job().progress(0.5, message)
+
+    job = tell.enqueue()
+    memory_app.drain()
+    assert job.refresh().state == "completed"
+
+
 def test_a_partial_result_that_cannot_be_stored_is_refused_at_the_call(memory_app: Millrace) -> None:
     @memory_app.task(max_attempts=1)
     def tell() -> None:

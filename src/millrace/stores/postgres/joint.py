@@ -117,7 +117,10 @@ class JointStore(ServerStore):
         if beneath not in self._ours:
             own = self._own or self._ask_own()  # on a connection of ours, which sees to the tables as well
             ((*there,),) = yield DATABASE, {}
-            if tuple(there) != own and tuple(there) != (own := self._ask_own()):
+            if tuple(there) != own:
+                own = self._ask_own()
+                ((*there,),) = yield DATABASE, {}  # after a restart in between, the caller's own error tells of it
+            if tuple(there) != own:
                 server = "the same server" if there[1] == own[1] else "another server"
                 raise NotSupported(
                     f"the connection is to database {there[2]!r} of {server}, the store's is {own[2]!r} ({self.url}); "

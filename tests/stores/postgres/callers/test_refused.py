@@ -218,6 +218,26 @@ def test_a_connection_to_another_server_is_refused(app: Millrace, postgres: Data
     way.close()
 
 
+def test_a_restart_while_the_servers_are_compared_is_told_by_the_callers_own_library(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Millrace(cluster.url(schema="compared")) as app, psycopg.connect(cluster.url()) as connection:
+        app.task(name="add")(lambda a: a)
+        store: Any = app.store
+        ask = store._ask_own
+
+        def restart_and_ask() -> tuple[Any, ...]:
+            cluster.restart()
+            asked: tuple[Any, ...] = ask()
+            return asked
+
+        app.migrate()
+        monkeypatch.setattr(store, "_own", (*ask()[:1], 0, DATABASE))  # of a start before this one
+        monkeypatch.setattr(store, "_ask_own", restart_and_ask)
+        with pytest.raises(psycopg.OperationalError):
+            app.enqueue(JOB, connection=connection)
+
+
 def test_sqlalchemy_on_another_kind_of_database_is_refused(app: Millrace) -> None:
     engine = sqlalchemy.create_engine("sqlite://")
     with (

@@ -53,6 +53,14 @@ class Transfer(Protocol):
     True
     """
 
+    def exists(self) -> bool:
+        """Tell whether the store has been made, which its first use would do; this does not make it.
+
+        Raises:
+            ConfigurationError: It cannot be made there either.
+        """
+        ...
+
     def export(self, *, limit: int, cursor: str | None = None) -> tuple[list[WholeJob], str | None]:
         """Read one page of whole jobs, and the cursor of the next; the last page has none.
 

@@ -203,8 +203,34 @@ def test_json_tells_the_same(shop: Shop, source: Bench) -> None:
     }
 
 
-def test_a_store_without_jobs_is_nothing_to_copy(shop: Shop) -> None:
+def test_a_store_without_jobs_is_nothing_to_copy(shop: Shop, source: Bench) -> None:
+    source.store.migrate()
+
     assert shop.good("copy", FROM, TO) == f"nothing to copy: {FROM} has no jobs\n"
+
+
+def test_a_source_that_does_not_exist_is_refused_and_nothing_is_made(shop: Shop) -> None:
+    before = sorted(shop.folder.iterdir())
+
+    answer = shop.millrace("copy", "sqlite:///form.db", TO)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "millrace: sqlite:///form.db does not exist; name the store to copy from\n"
+    assert sorted(shop.folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("urls", [("sqlite:///nowhere/from.db", TO), (FROM, "sqlite:///nowhere/to.db")])
+def test_a_file_in_a_folder_that_does_not_exist_is_refused(shop: Shop, source: Bench, urls: tuple[str, str]) -> None:
+    source.add()
+    before = sorted(shop.folder.iterdir())
+
+    answer = shop.millrace("copy", *urls)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"millrace: the folder {shop.folder}/nowhere of {shop.folder}/nowhere/")
+    assert answer.err.endswith(" does not exist; create it, it is never made by itself\n")
+    assert answer.err.count("\n") == 1
+    assert sorted(shop.folder.iterdir()) == before
 
 
 def test_one_store_under_two_names_is_refused(shop: Shop, source: Bench) -> None:

@@ -10,7 +10,15 @@ from typing import Any, Self
 import click
 
 from millrace.cli.command import command, json_option
-from millrace.cli.copying import Copied, copy_jobs, copy_queues, refuse_same, refuse_strangers, transferable
+from millrace.cli.copying import (
+    Copied,
+    copy_jobs,
+    copy_queues,
+    refuse_absent,
+    refuse_same,
+    refuse_strangers,
+    transferable,
+)
 from millrace.cli.output import plural, say, say_json
 from millrace.cli.workers import living_workers
 from millrace.store import Store
@@ -40,6 +48,7 @@ def copy(from_url: str, to_url: str, *, merge: bool, as_json: bool) -> int:
     """
     with closing(open_store(from_url)) as source, closing(open_store(to_url)) as target:
         giver, taker = transferable(source), transferable(target)
+        refuse_absent(giver, source.url)
         refuse_same(source, target)
         if not merge:
             refuse_strangers(source, target)

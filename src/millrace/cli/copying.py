@@ -22,7 +22,7 @@ from millrace.states import ACTIVE, JobState
 from millrace.store import MAX_PAGE, Store
 from millrace.transfer import MAX_WHOLE, Transfer, WholeJob
 
-__all__ = ["Copied", "copy_jobs", "copy_queues", "refuse_same", "refuse_strangers", "transferable"]
+__all__ = ["Copied", "copy_jobs", "copy_queues", "refuse_absent", "refuse_same", "refuse_strangers", "transferable"]
 
 _MOMENT = 60 * SECOND
 _FIRST_PAGE = 50  #: jobs, until it is known what they weigh
@@ -72,6 +72,21 @@ def transferable(store: Store) -> Transfer:
     raise NotSupported(
         f"{store.url} cannot be copied from or to: its store has no export and restore (millrace.transfer.Transfer)"
     )
+
+
+def refuse_absent(source: Transfer, url: str) -> None:
+    """Refuse a source that has not been made: its name was mistyped, and to look into it would make an empty one.
+
+    Raises:
+        ConfigurationError: It has not, or cannot be.
+
+    >>> from millrace.stores import SQLiteStore
+    >>> refuse_absent(SQLiteStore("mistyped.db"), "sqlite:///mistyped.db")
+    Traceback (most recent call last):
+    millrace.errors.ConfigurationError: sqlite:///mistyped.db does not exist; name the store to copy from
+    """
+    if not source.exists():
+        raise ConfigurationError(f"{url} does not exist; name the store to copy from")
 
 
 def refuse_same(source: Store, target: Store) -> None:

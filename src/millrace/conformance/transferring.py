@@ -45,6 +45,10 @@ class TransferExamples(Examples):
 
     # -- giving
 
+    def test_a_store_that_holds_a_job_exists(self, bench: Bench) -> None:
+        bench.add()
+        assert taker(bench).exists()
+
     def test_a_job_is_given_with_all_that_belongs_to_it(self, bench: Bench) -> None:
         id = eventful(bench)
         (job,) = everything(bench)

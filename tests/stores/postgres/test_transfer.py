@@ -40,6 +40,18 @@ def store(postgres: Database) -> Iterator[PostgresStore]:
     opened.close()
 
 
+def test_a_schema_that_is_not_there_does_not_exist_and_looking_makes_none(
+    store: PostgresStore, postgres: Database
+) -> None:
+    postgres.drop()
+    there = "select to_regnamespace('{s}')::text"
+
+    assert not store.exists()
+    assert postgres.run(there) == [(None,)]
+    store.migrate()
+    assert store.exists()
+
+
 @pytest.mark.parametrize(
     ("template", "index"),
     [

@@ -121,6 +121,10 @@ class Desk(ServerStore):
 
     # -- whole jobs
 
+    def exists(self) -> bool:
+        """Tell whether the schema has our tables, without making them."""
+        return self._home.exists()
+
     def export(self, *, limit: int, cursor: str | None = None) -> tuple[list[WholeJob], str | None]:
         """Read one page of whole jobs, oldest first, and the cursor of the next."""
         return self._read(lambda session: transfer.export(session, limit, cursor))

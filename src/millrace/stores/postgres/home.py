@@ -14,7 +14,7 @@ from millrace.stores.postgres.connection import Connection
 from millrace.stores.postgres.held import Held
 from millrace.stores.postgres.lines import Lines
 from millrace.stores.postgres.listener import Listener
-from millrace.stores.postgres.migrations import migrate
+from millrace.stores.postgres.migrations import migrate, version_of
 from millrace.stores.postgres.notices import Notices
 from millrace.stores.postgres.servertime import GivenTime, ServerTime, Time
 from millrace.stores.postgres.settings import Settings
@@ -51,6 +51,14 @@ class Home:
         """Connect, where nothing is connected yet: the schema is then as it should be."""
         if not self.lines.opened:
             self.lines.write(lambda _connection, _again: None, repeatable=True)
+
+    def exists(self) -> bool:
+        """Tell whether the schema has our tables, on a connection that makes none."""
+        lines = Lines(self._settings, lambda _: None)
+        try:
+            return lines.read(lambda connection, _: version_of(connection, self._settings)) > 0
+        finally:
+            lines.close()
 
     def migrate(self) -> list[str]:
         """Connect; return what was done to the schema and not told yet."""

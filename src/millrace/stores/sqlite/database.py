@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from millrace.clock import Clock, SystemClock
@@ -91,6 +92,16 @@ class Database:
             self._last = at
             return at
         return self._last
+
+    def exists(self) -> bool:
+        """Tell whether the file is there, without making it.
+
+        Raises:
+            ConfigurationError: It cannot be where it is to be.
+            StoreUnavailable: This user may not even look.
+        """
+        files.refuse_places(self.path, network=self.settings.network)
+        return Path(self.path).exists()
 
     # -- transactions
 

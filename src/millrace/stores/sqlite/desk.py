@@ -124,6 +124,10 @@ class Desk(FileStore):
 
     # -- whole jobs
 
+    def exists(self) -> bool:
+        """Tell whether the file is there, without making it."""
+        return self._database.exists()
+
     def export(self, *, limit: int, cursor: str | None = None) -> tuple[list[WholeJob], str | None]:
         """Read one page of whole jobs, oldest first, and the cursor of the next."""
         return self._read(lambda session: transfer.export(session, limit, cursor))

@@ -88,7 +88,7 @@ FLOORED: Final = f"""{_MARK}
  limit %(limit)b{_TOLD}{_LEVELS}"""
 # The first entries of job_due and job_ready, and the small table of queues.
 LOOK: Final = """select exists (select from {s}.job where state in (0, 4) and due <= {now}),
- exists (select from {s}.queue where concurrency is not null and not paused),
+ (select array_agg(name) from {s}.queue where concurrency is not null and not paused),
  exists (select from {s}.job where state = 1), {now}"""
 # Until the end of the transaction, in one order for all: queue_pkey. Counting and claiming is one whole for those who
 # keep to it, and only queues with a limit pay.
@@ -124,7 +124,19 @@ class Claims:
         self._seed = str(random.random())
         self.floor = Floor()
         self.flowing = False  #: the last step has claimed something, so the next probably will
-        self.limited = False  #: there were queues with a limit when that was last looked at
+        self.limited: frozenset[str] = frozenset()  #: the queues with a limit when they were last looked at
+
+    def hindered(self, request: ClaimRequest) -> bool:
+        """Tell whether a request is, as far as is known, for queues with a limit too."""
+        limited, queues = self.limited, request.queues
+        return bool(limited) and (queues is None or not limited.isdisjoint(queues))
+
+    def lock(self, requests: Sequence[ClaimRequest]) -> Statement:
+        """Return what locks the queues with a limit that some requests ask for."""
+        queues: set[str] | None = set()
+        for request in requests:
+            queues = None if queues is None or request.queues is None else queues | set(request.queues)
+        return LOCK, {"queues": None if queues is None else Strings(sorted(queues))}
 
     def read(self, worker: int, request: ClaimRequest, statement: Statement, rows: list[Any]) -> list[JobRow]:
         """Make jobs, in order, of what a claim has told, and learn from it."""
@@ -158,7 +170,7 @@ class Claims:
             "bold": bold,
         }
         queues = request.queues
-        floors = None if bold else self.floor.places(queues)
+        floors = None if bold or limited else self.floor.places(queues)
         if floors is not None:
             return FLOORED, args | floors
         if queues is not None and len(queues) == 1 and not limited:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from millrace.job import JobRow
 from millrace.messages import ClaimRequest, StepAnswer
 from millrace.outcome import Outcome
 from millrace.store import MAX_CLAIM
-from millrace.stores.postgres.arrays import Strings
-from millrace.stores.postgres.claim import LOCK, LOOK, MOST_PROMOTED, Claims, promote
+from millrace.stores.postgres.claim import LOOK, MOST_PROMOTED, Claims, promote
 from millrace.stores.postgres.finish import NOTHING_ODD, Ending, Writing
 from millrace.stores.postgres.script import run
-from millrace.stores.postgres.session import Session
+from millrace.stores.postgres.session import Session, Statement
 
 __all__ = ["Step"]
 
@@ -51,7 +51,7 @@ class Step:
             self._look_and_claim(session)
         claimed = self._claimed.get(0, []) if len(requests) == 1 else self._in_order()
         if requests:
-            self._claims.flowing = bool(claimed) and not self._claims.limited
+            self._claims.flowing = bool(claimed)
         now = (claimed[0].started if claimed else self._now) if session.now is None else session.now
         assert self._ending is not None  # noqa: S101 - `_go` has seen to it
         assert now is not None  # noqa: S101 - so has whatever ran
@@ -62,51 +62,49 @@ class Step:
 
     def _go(self, session: Session) -> None:
         """Write the outcomes and run the guarded claims, all in one trip."""
-        claims, worker = self._claims, self._worker
-        writing = Writing(worker, self._outcomes, again=session.again) if self._ending is None else None
-        # a queue with a limit is claimed from under its lock: the guards would find nothing
-        open_ones = [] if claims.limited else [i for i in range(len(self._requests)) if i not in self._claimed]
-        statements = [
-            claims.statement(worker, self._requests[place], min(self._requests[place].limit, MAX_CLAIM))
-            for place in open_ones
-        ]
+        writing = Writing(self._worker, self._outcomes, again=session.again) if self._ending is None else None
+        open_ones = [place for place in range(len(self._requests)) if place not in self._claimed]
+        first = [] if writing is None else [writing.statement]
+        if session.texts.light:  # a claim's commit may be light, and in one trip there is one commit for all
+            answers = [session.rows(*each) for each in first] + self._claim(session, open_ones, [])
+        else:
+            answers = self._claim(session, open_ones, first)
         if writing is not None:
-            statements.insert(0, writing.statement)
-        # a claim's commit may be light, and in one trip there is one commit for all
-        together = len(statements) > 1 and (writing is None or not session.texts.light)
-        answers = session.trip(statements) if together else [session.rows(*each) for each in statements]
-        if writing is not None:
-            self._ending = run(session, writing.judge(answers.pop(0)))
+            self._ending = run(session, writing.judge(answers[0]))
             self._now, self.freed = writing.now, writing.freed
-            del statements[0]
-        for place, statement, rows in zip(open_ones, statements, answers, strict=True):
-            if rows:
-                self._claimed[place] = claims.read(worker, self._requests[place], statement, rows)
-        claims.floor.look(session)
+        self._claims.floor.look(session)
 
     def _look_and_claim(self, session: Session) -> None:
-        """See why claims came back empty; promote what is due, lock queues with a limit, and claim without guards."""
+        """See why claims came back empty; promote what is due, and claim without the guard that kept from it."""
         ((due, limited, pending, self._now),) = session.rows(LOOK)
-        self._claims.limited = limited
+        self._claims.limited = frozenset(limited or ())
         if due:
             while promote(session, MOST_PROMOTED) == MOST_PROMOTED:
                 pass
-        if not due and not pending:
-            return
-        for place, request in enumerate(self._requests):
-            if place in self._claimed:
-                continue
-            if limited:
-                with session.transaction():
-                    session.rows(LOCK, {"queues": None if request.queues is None else Strings(request.queues)})
-                    rows = self._claim(session, request, limited=True)
-            else:
-                rows = self._claim(session, request, limited=False)
-            if rows:
-                self._claimed[place] = rows
+        if due or pending:
+            open_ones = [place for place in range(len(self._requests)) if place not in self._claimed]
+            self._claim(session, open_ones, [], bold=True)
 
-    def _claim(self, session: Session, request: ClaimRequest, *, limited: bool) -> list[JobRow]:
-        statement = self._claims.statement(
-            self._worker, request, min(request.limit, MAX_CLAIM), bold=True, limited=limited
-        )
-        return self._claims.read(self._worker, request, statement, session.rows(*statement))
+    def _claim(
+        self, session: Session, places: Sequence[int], first: list[Statement], *, bold: bool = False
+    ) -> list[list[Any]]:
+        """Run claims in one trip and one transaction, behind other statements; return the answers to those.
+
+        Where queues with a limit are asked for, they are locked until its end, so that no other counts meanwhile.
+        """
+        claims, worker = self._claims, self._worker
+        requests = [self._requests[place] for place in places]
+        hindered = [request for request in requests if claims.hindered(request)]
+        made = [
+            claims.statement(
+                worker, request, min(request.limit, MAX_CLAIM), bold=bold, limited=claims.hindered(request)
+            )
+            for request in requests
+        ]
+        statements = [*first, *([claims.lock(hindered)] if hindered else ()), *made]
+        answers = session.trip(statements) if len(statements) > 1 else [session.rows(*each) for each in statements]
+        told = answers[len(answers) - len(made) :]
+        for place, request, statement, rows in zip(places, requests, made, told, strict=True):
+            if rows:
+                self._claimed[place] = claims.read(worker, request, statement, rows)
+        return answers[: len(first)]

@@ -11,7 +11,7 @@ import pytest
 from millrace.clock import SECOND
 from millrace.conformance.bench import ANN, ENDINGS, HOUR, KEPT, LEASE, Bench
 from millrace.job import Progress
-from millrace.messages import Beat, ClaimRequest
+from millrace.messages import Beat, ClaimRequest, QueueSettings
 from millrace.outcome import Outcome
 from millrace.records import LogRow
 from millrace.states import CANCELLABLE, DELETABLE, RESCHEDULABLE, RETRYABLE
@@ -85,6 +85,23 @@ def test_a_step_in_flow_is_two_statements_in_one_trip(bench: Bench, store: Postg
         answer = store.step(ANN, outcomes, [ClaimRequest(MANY)])
     assert (len(answer.claimed), answer.lost) == (MANY, frozenset())
     assert (counter.statements, counter.trips) == (2, 1)
+
+
+def test_a_queue_with_a_limit_costs_one_statement_more_and_no_trip(
+    bench: Bench, store: PostgresStore, counter: Counter
+) -> None:
+    store.set_queue("default", QueueSettings(concurrency=50))
+    bench.add_some(MANY)
+    rows = bench.claim(limit=MANY)
+    outcomes = [Outcome.completed(row, None, retention=KEPT) for row in rows]
+    with counter.counted():
+        assert len(store.step(ANN, outcomes, [ClaimRequest(MANY)]).claimed) == 50
+    assert (counter.statements, counter.trips) == (3, 1)
+    bench.add_some(2 * MANY, queue="free")
+    bench.claim(queues=("free",), limit=1)
+    with counter.counted():
+        assert len(bench.claim(queues=("free",), limit=MANY)) == MANY
+    assert counter.statements == 1  # and those of other queues nothing
 
 
 @pytest.mark.parametrize("retention", [KEPT, 0, None])

@@ -5,6 +5,7 @@ A forked child inherits sockets that are its parent's; it makes a home of its ow
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -19,12 +20,13 @@ from millrace.stores.postgres.notices import Notices
 from millrace.stores.postgres.servertime import GivenTime, ServerTime, Time
 from millrace.stores.postgres.settings import Settings
 from millrace.stores.postgres.texts import SERVER_NOW
-from millrace.stores.postgres.wakeup import Listening, Watchers
+from millrace.stores.watchers import Watchers
 
 __all__ = ["Home"]
 
 TIME = f"select {SERVER_NOW}"
 
+_log = logging.getLogger("millrace.postgres")
 _abandoned: list[Home] = []  # of parents: never used, and never freed, for a freed connection says goodbye
 
 
@@ -43,7 +45,7 @@ class Home:
         self.time: Time = ServerTime(self._ask_time) if clock is None else GivenTime(clock)
         self.held = Held()
         self.notices = Notices(settings, self.lines)
-        self.watchers = Watchers(self._listen if settings.listen else None)
+        self.watchers = Watchers(self._listen if settings.listen else None, _log)
         self._migrating = threading.Lock()
         self._migrated: list[str] = []  # and not told yet
 
@@ -97,7 +99,7 @@ class Home:
     def _follows(self) -> bool:
         return not self.lines.working
 
-    def _listen(self, on_hint: Callable[[], None]) -> Listening:
+    def _listen(self, on_hint: Callable[[], None]) -> Listener:
         listener = Listener(self._settings, self.lines.watchdog, self.lines.is_own, on_hint, follows=self._follows)
         listener.start()
         return listener

@@ -24,7 +24,8 @@ from millrace.stores.sqlite.hold import Hold
 from millrace.stores.sqlite.idling import tidy
 from millrace.stores.sqlite.settings import Network, Settings, Synchronous
 from millrace.stores.sqlite.trouble import explained, is_full
-from millrace.stores.sqlite.wakeup import Watch, Watchers
+from millrace.stores.sqlite.wakeup import Watchers
+from millrace.stores.watchers import Watch
 
 __all__ = ["Database"]
 

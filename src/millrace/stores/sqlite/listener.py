@@ -49,6 +49,8 @@ class Listener:
         on_change: Called, in the thread, after each look that saw a change.
     """
 
+    live = True  #: it looks at the file itself, which nothing can put out of its reach
+
     def __init__(
         self,
         path: str,

@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from queue import SimpleQueue
 from typing import Any
 
 from millrace.errors import MillraceError
@@ -34,10 +35,11 @@ NOTIFY = """select set_config('synchronous_commit', 'off', true), pg_notify(n.ch
 FOLLOWED = "select not pg_try_advisory_xact_lock(hashtextextended(%(channel)b, 0))"
 
 _running: weakref.WeakSet[Notices] = weakref.WeakSet()
+_waited_for: set[Notices] = set()  #: those with something to send, which go on even if nobody has their store any more
 
 
 class Notices:
-    """Sends notices from a thread of its own, which runs from the first one to `close`.
+    """Sends notices from a thread of its own, from the first one to `close`, or until nobody has the store any more.
 
     Args:
         settings: Whose channel.
@@ -51,7 +53,7 @@ class Notices:
         self._followed, self._asked_at = False, -_ASK_EVERY
         self._waiting: set[str] = set()
         self._changing = threading.Lock()
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()  # one may put from a finalizer, wherever that runs
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -68,33 +70,39 @@ class Notices:
             if self._closed.is_set() or not (self._waiting or self._followed or self._may_ask()):
                 return
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="millrace-notices", daemon=True)
+                self._thread = threading.Thread(
+                    target=_run, args=(weakref.ref(self), self._wake), name="millrace-notices", daemon=True
+                )
+                weakref.finalize(self, self._wake.put, None).atexit = False
                 self._thread.start()
                 _running.add(self)
-        self._wake.set()
+            if self in _waited_for:
+                return
+            _waited_for.add(self)
+        self._wake.put(None)
 
     def close(self) -> None:
         """Send what waits, and end."""
         with self._changing:
             self._closed.set()
             thread, self._thread = self._thread, None
-        self._wake.set()
+        self._wake.put(None)
         _running.discard(self)
         if thread is not None:
             thread.join()
 
-    def _run(self) -> None:
-        while True:
-            self._wake.wait()
-            self._wake.clear()
-            sent_at = time.monotonic()
+    def work(self) -> bool:
+        """Send what waits, then leave a pause; tell whether to go on. Only its thread calls it."""
+        sent_at = time.monotonic()
+        self._send_what_waits()
+        if self._closed.wait(max(SPACING - (time.monotonic() - sent_at), 0)):
             self._send_what_waits()
-            if self._closed.wait(max(SPACING - (time.monotonic() - sent_at), 0)):
-                self._send_what_waits()
-                return
+            return False
+        return True
 
     def _send_what_waits(self) -> None:
         with self._changing:
+            _waited_for.discard(self)
             queues, self._waiting = self._waiting, set()
             ended, self._ended = self._ended, False
         with contextlib.suppress(MillraceError):  # a hint that is lost; polling finds what is due
@@ -120,6 +128,15 @@ class Notices:
         return self._lines.write(lambda connection, _: connection.rows(text, args), within=_PATIENCE, patient=False)
 
 
+def _run(reference: weakref.ref[Notices], wake: SimpleQueue[None]) -> None:
+    while True:
+        wake.get()
+        notices = reference()
+        if notices is None or not notices.work():
+            return
+        del notices  # else it would be held while nobody needs it
+
+
 def _send_the_last() -> None:
     """Send what waits before the process ends: a script that enqueues and is done has left its store open."""
     for notices in list(_running):
@@ -128,6 +145,7 @@ def _send_the_last() -> None:
 
 def _leave_to_the_parent() -> None:
     _running.clear()
+    _waited_for.clear()
 
 
 atexit.register(_send_the_last)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import threading
 import time
+import weakref
+from queue import SimpleQueue
 from typing import Protocol
 
 __all__ = ["Guarded", "Watchdog"]
@@ -27,12 +29,16 @@ class Guarded(Protocol):
 
 
 class Watchdog:
-    """Sees to the deadlines of the connections of one store; its thread runs from the first call to `stop`."""
+    """Sees to the deadlines of the connections of one store.
+
+    Its thread runs from the first call to `stop`, or until nobody has the store any more: it asks for nothing then, and
+    holds nothing of the store while it sleeps.
+    """
 
     def __init__(self) -> None:
         self._guarded: tuple[Guarded, ...] = ()
         self._changing = threading.Lock()
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()  # one may put from a finalizer, wherever that runs
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
         self.awake = False  #: whether the thread will look again by itself
@@ -42,7 +48,10 @@ class Watchdog:
         with self._changing:
             self._guarded = (*self._guarded, guarded)
             if self._thread is None and not self._stopped.is_set():
-                self._thread = threading.Thread(target=self._run, name="millrace-watchdog", daemon=True)
+                self._thread = threading.Thread(
+                    target=_run, args=(weakref.ref(self), self._wake), name="millrace-watchdog", daemon=True
+                )
+                weakref.finalize(self, self._wake.put, None).atexit = False
                 self._thread.start()
 
     def remove(self, guarded: Guarded) -> None:
@@ -52,29 +61,30 @@ class Watchdog:
 
     def wake(self) -> None:
         """Look from now on: a call has begun. Only needed where not `awake`."""
-        self._wake.set()
+        self._wake.put(None)
 
     def stop(self) -> None:
         """End the thread."""
         with self._changing:
             thread, self._thread = self._thread, None
             self._stopped.set()
-        self._wake.set()
+        self._wake.put(None)
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._wake.wait()
-            # In this order: a call that begins meanwhile either is seen below, or finds us not awake and wakes us.
-            self._wake.clear()
-            self.awake = True
-            while (nearest := self._look()) < math.inf:
-                if self._stopped.wait(min(max(nearest - time.monotonic(), 0.001), _LOOK_EVERY)):
-                    return
-            self.awake = False
-            if self._look() < math.inf:
-                self._wake.set()
+    def watch(self) -> bool:
+        """Look while any call is under way; tell whether to go on. Only its thread calls it."""
+        if self._stopped.is_set():
+            return False
+        # In this order: a call that begins meanwhile either is seen below, or finds us not awake and wakes us.
+        self.awake = True
+        while (nearest := self._look()) < math.inf:
+            if self._stopped.wait(min(max(nearest - time.monotonic(), 0.001), _LOOK_EVERY)):
+                return False
+        self.awake = False
+        if self._look() < math.inf:
+            self._wake.put(None)
+        return True
 
     def _look(self) -> float:
         nearest, now = math.inf, time.monotonic()
@@ -85,3 +95,12 @@ class Watchdog:
             else:
                 nearest = min(nearest, until)
         return nearest
+
+
+def _run(reference: weakref.ref[Watchdog], wake: SimpleQueue[None]) -> None:
+    while True:
+        wake.get()
+        watchdog = reference()
+        if watchdog is None or not watchdog.watch():
+            return
+        del watchdog  # else it would be held while nobody needs it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import sqlite3
 import time
@@ -11,10 +10,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from bench.driver import Answer, Options, main, put_each, put_from_lanes, put_paced
+from bench.probe import reporting
 from bench.rows import job_rows
 from bench.serverrows import copied, unnested
 from bench.sides import store_url
-from millrace.states import JobState
 
 if TYPE_CHECKING:
     from millrace import Millrace, Task
@@ -25,7 +24,7 @@ DAY_SECONDS = 86_400.0
 KEEPING_GRACE_SECONDS = 60.0  # it is stopped before; this ends it where its starter has died
 WAITING_JOBS = 6_000
 WAITING_CHUNK = 2_000
-LOOK_SECONDS = 0.01
+LOOK_SECONDS = 0.02
 FLOW_CHUNK = 50
 FLOW_SECONDS = 0.02
 FLOW_TEXT = "about a hundred bytes of arguments, as a mail with its address and its subject has them"
@@ -145,13 +144,18 @@ def put_unnest(options: Options) -> Answer:
 
 
 def keep_waiting(options: Options) -> None:
-    """Keep a few thousand jobs waiting until told to stop; `options.count` numbers come around again."""
+    """Keep a few thousand jobs waiting until told to stop; `options.count` numbers come around again.
+
+    What has ended is read from the probe: to ask the server would be a load that grows with its history.
+    """
     app, task = opened(options)
-    numbers = itertools.cycle(range(options.count))
+    probe = reporting()
+    put = 0
     ends = time.monotonic() + options.seconds + KEEPING_GRACE_SECONDS
     while time.monotonic() < ends:
-        if app.counts().get(JobState.PENDING, 0) < WAITING_JOBS:
-            app.enqueue_many([task.job(number) for number in itertools.islice(numbers, WAITING_CHUNK)])
+        if put - sum(probe.ends) < WAITING_JOBS:
+            app.enqueue_many([task.job(number % options.count) for number in range(put, put + WAITING_CHUNK)])
+            put += WAITING_CHUNK
         else:
             time.sleep(LOOK_SECONDS)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.serversides import ServerSide
     from bench.settings import Settings
 
-CAPACITY = 200_000  # numbers come around again: what counts is how many jobs ended
+CAPACITY = 60_000  # numbers come around again, at most 255 times: what counts is how many jobs ended
 CONCURRENCY = 10
 START_SECONDS = 30.0
 

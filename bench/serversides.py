@@ -67,7 +67,9 @@ class NodeSide(ServerSide):
 
 def ours(handler: str = "sync") -> ServerSide:
     """Return Millrace with this kind of handler."""
-    unfinished = "select count(*) from millrace.job where state between 1 and 3"
+    # In the words of two partial indexes: a look at every row would last longer than what it watches.
+    unfinished = """select count(*) from (select from millrace.job where state = 1
+        union all select from millrace.job where state in (2, 3)) unfinished"""
     return OursOnServer(
         f"millrace {handler}",
         Path(sys.executable),

@@ -32,7 +32,8 @@ def through(cluster: Cluster, proxy: Proxy) -> Iterator[psycopg.Connection[tuple
 
 
 def test_a_schema_is_emptied_and_keeps_its_migrations(postgres: Database) -> None:
-    postgres.run("create schema if not exists {s}")
+    postgres.drop()
+    postgres.run("create schema {s}")
     postgres.run("create table {s}.migration (version int)")
     postgres.run("create table {s}.thing (number int)")
     postgres.run("insert into {s}.migration values (1)")

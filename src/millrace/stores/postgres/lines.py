@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 from millrace.errors import StoreUnavailable
 from millrace.stores.postgres.connection import Connection
+from millrace.stores.postgres.free import Free
 from millrace.stores.postgres.line import Body, Line
 from millrace.stores.postgres.settings import Settings
 from millrace.stores.postgres.watchdog import Watchdog
@@ -38,7 +38,7 @@ class Lines:
         self.pid = os.getpid()
         self.watchdog = Watchdog()
         self._settings, self._on_open = settings, on_open
-        self._free: queue.SimpleQueue[Line] = queue.SimpleQueue()  # lines that write and are not in use
+        self._free = Free[Line]()  # lines that write and are not in use
         self._all: list[Line] = []
         self._beats: Line | None = None
         self._reader: Line | None = None
@@ -121,7 +121,8 @@ class Lines:
                 return
             self.closed = True
             self._closing.set()
-            for each in [self._free.get() for _ in self._all]:
+            lines = [line for _ in self._all if (line := self._free.take()) is not None]
+            for each in lines:
                 each.drop()
                 self._free.put(each)  # for those who wait for one, to learn that it is over
             for line, lock in ((self._beats, self._beating), (self._reader, self._reading)):
@@ -133,11 +134,8 @@ class Lines:
     def drop(self) -> None:
         """Close the connections that are not in use; calls open new ones."""
         lines: list[Line] = []
-        while True:
-            try:
-                lines.append(self._free.get_nowait())
-            except queue.Empty:
-                break
+        while (free := self._free.take(0.0)) is not None:
+            lines.append(free)
         for line in lines:
             line.drop()
             self._free.put(line)
@@ -186,12 +184,11 @@ class Lines:
 
     def _take(self, seconds: float) -> Line:
         self.check()
-        try:
-            line = self._free.get(timeout=seconds)
-        except queue.Empty:
+        line = self._free.take(seconds)
+        if line is None:
             raise StoreUnavailable(
                 f"the connections to {self._settings.url} were all in use for {seconds:.1f} s; nothing was written"
-            ) from None
+            )
         if self.closed:
             self._free.put(line)
             self.check()

@@ -67,7 +67,8 @@ class Chaos:
         ]
         if self.pauses:
             turns += [
-                Turn(self._kill_one, 0.1, 0.4),
+                # The more pauses, the longer a worker lives: one must be there to take back what the paused one holds.
+                Turn(self._kill_one, 0.1 * self.pauses, 0.4 * self.pauses),
                 Turn(lambda: self._pause(by_hand), 2 / self.pauses, 3 / self.pauses),
                 Turn(lambda: self._pause(self.dice.choice(self._workers)), 1.5 / self.pauses, 2.5 / self.pauses),
             ]

@@ -35,9 +35,8 @@ HELD: Final = """select uuid_send(j.id), j.claim, j.state from unnest(%(ids)b, %
 cross join lateral (select id, claim, state from {s}.job where id = u.id and claim = u.claim and worker = %(worker)b
   and state + 0 in (2, 3) offset 0) j"""
 
-# job_lease: the running jobs only
-CANCELLING_ONES = """select uuid_send(id), claim from {s}.job
-where state in (2, 3) and state + 0 = 3 and worker = %(worker)b"""
+# job_cancel, which is nearly always empty: job_lease fills with dead entries while a transaction is open
+CANCELLING_ONES = """select uuid_send(id), claim from {s}.job where state = 3 and worker = %(worker)b"""
 
 # When an ended job expires by its own word, else by the caller's, which null makes for ever.
 KEPT_BY_ITSELF: Final = """case when j.options is not null and j.options::jsonb ? 'retention'

@@ -122,6 +122,8 @@ TABLES: tuple[str, ...] = (
     "create index job_due on {s}.job (due) where state in (0, 4)",
     # rescue, and what runs
     "create index job_lease on {s}.job (lease_until) where state in (2, 3)",
+    # who is asked to cancel, which a worker looks at several times a second
+    "create index job_cancel on {s}.job (worker) where state = 3",
     # uniqueness: `lock_key` is the key while it is held, and null once the job has ended
     "create unique index job_lock on {s}.job (lock_key) where lock_key is not null",
     # retention

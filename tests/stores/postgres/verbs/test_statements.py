@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,10 +23,17 @@ MANY = 300
 
 
 class Counter:
-    """Counts the statements and the trips of all connections."""
+    """Counts the statements and the trips of the thread that made it: notices are sent by another, some time later."""
 
     def __init__(self) -> None:
         self.statements = self.trips = 0
+        self._thread = threading.get_ident()
+
+    def count(self, statements: int = 1) -> None:
+        """Count a trip."""
+        if threading.get_ident() == self._thread:
+            self.statements += statements
+            self.trips += 1
 
     @contextmanager
     def counted(self) -> Generator[None]:
@@ -40,18 +48,15 @@ def counter(monkeypatch: pytest.MonkeyPatch) -> Counter:
     rows, execute, trip = Connection.rows, Connection.execute, Connection.trip
 
     def counted_rows(self: Connection, text: str, args: Mapping[str, Any]) -> list[Any]:
-        counter.statements += 1
-        counter.trips += 1
+        counter.count()
         return rows(self, text, args)
 
     def counted_execute(self: Connection, text: str, args: Mapping[str, Any]) -> int:
-        counter.statements += 1
-        counter.trips += 1
+        counter.count()
         return execute(self, text, args)
 
     def counted_trip(self: Connection, statements: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[Any]]:
-        counter.statements += len(statements)
-        counter.trips += 1
+        counter.count(len(statements))
         return trip(self, statements)
 
     monkeypatch.setattr(Connection, "rows", counted_rows)

@@ -1,21 +1,21 @@
 """The caller's own connection: which there are, what is checked of one, and our scripts on it. Commits nothing.
 
-A script yields statements and is sent their rows, so it does not care whether those are waited for: `drive` and
-`adrive` are all that is twofold. No savepoint is made: a statement of ours that fails ends the caller's transaction,
-with the error of the caller's own library, as one of theirs would.
+A script yields statements and is sent their rows, so it does not care whether those are waited for: `run` and `adrive`
+are all that is twofold. No savepoint is made: a statement of ours that fails ends the caller's transaction, with the
+error of the caller's own library, as one of theirs would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from millrace.connections import is_async, library_of
 from millrace.errors import ConfigurationError, NotSupported
-from millrace.stores.postgres.script import Script
+from millrace.stores.postgres.script import Script, run
 from millrace.stores.postgres.texts import Texts
 
-__all__ = ["AsyncGuest", "Guest", "adrive", "drive", "filled", "guest_of", "with_guest"]
+__all__ = ["AsyncGuest", "Guest", "adrive", "filled", "guest_of", "with_guest"]
 
 T = TypeVar("T")
 
@@ -50,8 +50,8 @@ class AsyncGuest(Protocol):
 
 # -- scripts
 
-#: As a `Script`, with the template filled in.
-Filled = Generator[tuple[str, Args], list[Any], T]
+#: A script with its templates filled in.
+Filled = Script[T]
 
 
 def filled(script: Script[T], texts: Texts, now: int | None) -> Filled[T]:
@@ -61,17 +61,6 @@ def filled(script: Script[T], texts: Texts, now: int | None) -> Filled[T]:
         while True:
             text, timed = texts.fill(template)
             template, args = script.send((yield text, {**args, "now": now} if timed else args))
-    except StopIteration as stop:
-        answer: T = stop.value
-        return answer
-
-
-def drive(guest: Guest, script: Filled[T]) -> T:
-    """Run a script on a caller's connection."""
-    try:
-        statement = next(script)
-        while True:
-            statement = script.send(guest.rows(*statement))
     except StopIteration as stop:
         answer: T = stop.value
         return answer
@@ -133,11 +122,11 @@ async def with_guest(connection: Any, script_for: Callable[[Any], Filled[T]]) ->
         from millrace.stores.beneath import run_sync
         from millrace.stores.postgres.caller_sqlalchemy import SqlalchemyGuest
 
-        def run(beneath: Any) -> T:
+        def on_beneath(beneath: Any) -> T:
             made = SqlalchemyGuest(beneath)
-            return drive(made, script_for(made.beneath))
+            return run(made, script_for(made.beneath))
 
-        return await run_sync(connection, run)
+        return await run_sync(connection, on_beneath)
     if library == "psycopg":
         from millrace.stores.postgres.caller_psycopg import AsyncPsycopgGuest
 
@@ -149,4 +138,4 @@ async def with_guest(connection: Any, script_for: Callable[[Any], Filled[T]]) ->
         awaited = AsyncpgGuest(connection)
         return await adrive(awaited, script_for(awaited.beneath))
     guest = guest_of(connection)
-    return drive(guest, script_for(guest.beneath))
+    return run(guest, script_for(guest.beneath))

@@ -15,7 +15,7 @@ from millrace.messages import InsertAnswer, NewRow
 from millrace.outcome import Outcome
 from millrace.stores.postgres.arrays import Strings, Uuid
 from millrace.stores.postgres.base import ServerStore
-from millrace.stores.postgres.caller import Filled, drive, filled, guest_of, with_guest
+from millrace.stores.postgres.caller import Filled, filled, guest_of, with_guest
 from millrace.stores.postgres.finish import finish_script
 from millrace.stores.postgres.insert import insert_script
 from millrace.stores.postgres.script import Script, run
@@ -58,7 +58,7 @@ class JointStore(ServerStore):
         if not rows:
             return InsertAnswer(self._nothing_to_do())
         guest = guest_of(connection)
-        return drive(guest, self._joining(guest.beneath, _insert(self._channel, rows)))
+        return run(guest, self._joining(guest.beneath, _insert(self._channel, rows)))
 
     async def ainsert_on(self, connection: Any, rows: Sequence[NewRow]) -> InsertAnswer:
         """Do so on any connection from async code."""
@@ -75,7 +75,7 @@ class JointStore(ServerStore):
             ConfigurationError: It is closed, or commits each statement by itself and no transaction is open.
         """
         guest = guest_of(connection)
-        return drive(guest, self._joining(guest.beneath, _finish(worker, outcome)))
+        return run(guest, self._joining(guest.beneath, _finish(worker, outcome)))
 
     async def afinish_on(self, connection: Any, worker: int, outcome: Outcome) -> bool:
         """Do so on any connection from async code."""

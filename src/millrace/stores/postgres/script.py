@@ -1,16 +1,16 @@
-"""Scripts: verbs written as generators that yield statements and are sent their rows. Owns their running on a session.
+"""Scripts: verbs written as generators that yield statements and are sent their rows. Owns their running.
 
 A caller's connection may be asynchronous, and its driver not ours; the verbs that run there as well are scripts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any, TypeVar
+from collections.abc import Generator, Mapping
+from typing import Any, Protocol, TypeVar
 
-from millrace.stores.postgres.session import Session, Statement
+from millrace.stores.postgres.session import Statement
 
-__all__ = ["Script", "run"]
+__all__ = ["Answering", "Script", "run"]
 
 T = TypeVar("T")
 
@@ -18,12 +18,20 @@ T = TypeVar("T")
 Script = Generator[Statement, list[Any], T]
 
 
-def run(session: Session, script: Script[T]) -> T:
-    """Run a script on a session, and return what it returns."""
+class Answering(Protocol):
+    """Whatever runs a statement at once: a session, or a caller's connection, whose statements are filled in."""
+
+    def rows(self, text: str, args: Mapping[str, Any], /) -> list[Any]:
+        """Run a statement and return its rows, as tuples."""
+        ...
+
+
+def run(on: Answering, script: Script[T]) -> T:
+    """Run a script, and return what it returns."""
     try:
         statement = next(script)
         while True:
-            statement = script.send(session.rows(*statement))
+            statement = script.send(on.rows(*statement))
     except StopIteration as stop:
         answer: T = stop.value
         return answer

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -33,28 +34,40 @@ CLAIM = "claim of 100 ms"
 
 def run(settings: Settings) -> list[Row]:
     """Fill the files, then claim from them in turns."""
-    from millrace import Millrace
-
     count = settings.count(1_000_000, 50_000)
     files = {name: fill(settings, name, count) for name in (EMPTY, *HISTORIES)}
-    samples: Samples = {name: [] for name in files}
+    samples = claim_in_turns({name: store_url(file, "normal") for name, file in files.items()})
+    endings = {"delayed": " at high priority"}
+    return compare(samples, {name: f"{count:,} {name}{endings.get(name, '')}" for name in HISTORIES})
+
+
+def claim_in_turns(urls: Mapping[str, str]) -> Samples:
+    """Claim from each of some stores in turn, and back; return how long each claim took, the first ones left out."""
+    from millrace import Millrace
+
+    samples: Samples = {name: [] for name in urls}
     with ExitStack() as opened:
-        stores = {name: opened.enter_context(Millrace(store_url(file, "normal"))).store for name, file in files.items()}
+        stores = {name: opened.enter_context(Millrace(url)).store for name, url in urls.items()}
         for turn in range(WARM_TURNS + TURNS):
             for name in list(stores)[:: -1 if turn % 2 else 1]:
                 elapsed = claim(name, stores[name])
                 if turn >= WARM_TURNS:
                     samples[name].append({CLAIM: elapsed * 1000})
+    return samples
+
+
+def compare(samples: Samples, told: Mapping[str, str]) -> list[Row]:
+    """Set the claims behind each history beside those behind nothing; `told` describes each."""
     return [
         row(
             samples,
-            f"claim of {BATCH} with {count:,} {name}{' at high priority' if name == 'delayed' else ''}",
+            f"claim of {BATCH} with {text}",
             ours=name,
             peer=EMPTY,
             figure=CLAIM,
             target=at_most_times(1.5),
         )
-        for name in HISTORIES
+        for name, text in told.items()
     ]
 
 

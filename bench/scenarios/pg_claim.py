@@ -7,48 +7,27 @@ priority. All are filled through the product, vacuumed and checkpointed, and cla
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from bench.rounds import Samples, row
-from bench.row import Row, at_most_times
-from bench.scenarios.claim import BATCH, CLAIM, EMPTY, HISTORIES, TURNS, WARM_TURNS, claim
+from bench.scenarios.claim import BATCH, EMPTY, HISTORIES, TURNS, WARM_TURNS, claim_in_turns, compare
 from bench.server import server
 from bench.serversides import available, ours
 
 if TYPE_CHECKING:
+    from bench.rounds import Samples
+    from bench.row import Row
     from bench.serversides import ServerSide
     from bench.settings import Settings
 
 
 def run(settings: Settings) -> list[Row]:
     """Fill the databases, then claim from them in turns."""
-    from millrace import Millrace
-
     count = settings.count(1_000_000, 50_000)
     samples: Samples = {}
     for side in available(settings, ours):
-        urls = {name: fill(side, name, count) for name in (EMPTY, *HISTORIES)}
-        samples |= {name: [] for name in urls}
-        with ExitStack() as opened:
-            stores = {name: opened.enter_context(Millrace(url)).store for name, url in urls.items()}
-            for turn in range(WARM_TURNS + TURNS):
-                for name in list(stores)[:: -1 if turn % 2 else 1]:
-                    elapsed = claim(name, stores[name])
-                    if turn >= WARM_TURNS:
-                        samples[name].append({CLAIM: elapsed * 1000})
+        samples |= claim_in_turns({name: fill(side, name, count) for name in (EMPTY, *HISTORIES)})
     server().forget(*(f"claim-{name}" for name in (EMPTY, *HISTORIES)))
-    return [
-        row(
-            samples,
-            f"claim of {BATCH} with {count:,} {name}, PostgreSQL",
-            ours=name,
-            peer=EMPTY,
-            figure=CLAIM,
-            target=at_most_times(1.5),
-        )
-        for name in HISTORIES
-    ]
+    return compare(samples, {name: f"{count:,} {name}, PostgreSQL" for name in HISTORIES})
 
 
 def fill(side: ServerSide, name: str, count: int) -> str:

@@ -179,12 +179,14 @@ class Cluster:
         return int(number)
 
     def terminate_all(self) -> int:
-        """End every other session; return how many there were."""
-        ((ended,),) = self.run(
-            "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+        """End every other session, wait until they are gone, and return how many there were."""
+        ((pids,),) = self.run(
+            "select coalesce(array_agg(pid) filter (where pg_terminate_backend(pid)), '{}') from pg_stat_activity"
             " where pid <> pg_backend_pid() and backend_type = 'client backend'"
         )
-        return int(ended)
+        # Ended is told before it is true: a session may live, and its socket be open, for a moment more.
+        self.run("select pg_terminate_backend(pid, 10000) from pg_stat_activity where pid = any(%s)", pids)
+        return len(pids)
 
     def standby(self) -> Cluster:
         """Make a standby that follows this server; it is started by its `with`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from threading import Event, Lock
 
@@ -16,23 +17,24 @@ from millrace.worker.steps import SECOND
 from tests.worker.conftest import Hire
 
 PATIENCE = 30.0  # seconds: bounds a failure, measures nothing
-HELD_UP = 0.3  # seconds, of one step
-JOBS = 20_000
+MANY = 3 * SECOND
 
 
 class TwoAtOnce(MemoryStore):
-    """Takes two steps at once, and holds up those that leave much to do until another has come beside one of them.
+    """Takes two steps at once. The step that writes the first outcome opens the gate, and waits for what it is told to.
 
-    Not for ever: where all that was to do had gathered before a step began, nobody comes beside that one.
+    Nothing depends on who is quick: all other handlers wait at the gate until that step goes on, so that their
+    outcomes gather while it does.
     """
 
     parallel_steps = 2
 
     def __init__(self) -> None:
         super().__init__()
-        self.met = Event()
+        self.gate = Event()
+        self.go_on = Event()  #: lets the first step that writes come to its end
         self.seconds: list[int] = []  #: how much each step beside another was for
-        self._inside = self._held = 0
+        self._inside = 0
         self._counting = Lock()
 
     def step(
@@ -47,32 +49,54 @@ class TwoAtOnce(MemoryStore):
             self._inside += 1
             if self._inside > 1:
                 self.seconds.append(len(outcomes) + sum(claim.limit for claim in claims))
-                self.met.set()
-            waits = self._held - len(outcomes) > 3 * SECOND
-        if waits:
-            self.met.wait(HELD_UP)
+                self.go_on.set()
+        if outcomes and not self.gate.is_set():
+            self.gate.set()
+            assert self.go_on.wait(PATIENCE)
         answer = super().step(worker, outcomes, claims, now=now)
         with self._counting:
             self._inside -= 1
-            self._held += len(answer.claimed) - len(outcomes)
         return answer
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_second_step_is_done_beside_one_that_goes_on_and_only_for_many(kind: str, hire: Hire) -> None:
-    store = TwoAtOnce()
+def drain(store: TwoAtOnce, kind: str, hire: Hire, *, slots: int, jobs: int) -> None:
+    """Run so many jobs: one that ends at once, and others that wait at the gate, of which the last opens it fully."""
+    left = [jobs]
+    counting = Lock()
+
+    def ended() -> None:
+        with counting:
+            left[0] -= 1
+            if not left[0] and jobs < SECOND:  # where a second step must come, it alone lets the first go on
+                store.go_on.set()
+
     with Millrace(store) as app:
 
         @app.task(name="sync")
-        def sync_task() -> None: ...
+        def sync_task(number: int) -> None:
+            assert not number or store.gate.wait(PATIENCE)
+            ended()
 
         @app.task(name="async")
-        async def async_task() -> None: ...
+        async def async_task(number: int) -> None:
+            assert not number or await asyncio.to_thread(store.gate.wait, PATIENCE)
+            ended()
 
         task = {"sync": sync_task, "async": async_task}[kind]
-        app.enqueue_many([task.job() for _ in range(JOBS)])
-        worker = hire(app, concurrency=10, burst=True)
-        assert store.met.wait(PATIENCE)
-        worker.stop(drain=True)
-        assert app.counts()[JobState.COMPLETED] == JOBS
-    assert SECOND // 2 <= min(store.seconds)  # what has gathered may in part be taken by the other step meanwhile
+        app.enqueue_many([task.job(number) for number in range(jobs)])
+        hire(app, concurrency=slots).stop(drain=True)
+        assert app.counts()[JobState.COMPLETED] == jobs
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_second_step_is_done_beside_one_that_goes_on(kind: str, hire: Hire) -> None:
+    store = TwoAtOnce()
+    drain(store, kind, hire, slots=MANY, jobs=MANY)
+    assert store.seconds[0] >= SECOND
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_no_second_step_is_done_for_few(kind: str, hire: Hire) -> None:
+    store = TwoAtOnce()
+    drain(store, kind, hire, slots=SECOND // 2, jobs=SECOND // 2 - 1)  # one too few: it is known that there are no more
+    assert store.seconds == []

@@ -30,7 +30,7 @@ test: setup ## The whole test suite, without the soak
 	@sh tests/servers/prepare.sh
 	$(BIN)/python -m pytest
 
-soak: setup ## Twenty minutes of steady load with workers killed on the way
+soak: setup ## Steady load for twenty minutes on each store, with workers killed on the way, and 400 power cuts
 	$(BIN)/python -m pytest -m soak --timeout=0 -s tests/soak
 
 bench: setup ## The benchmarks, with figures for this machine

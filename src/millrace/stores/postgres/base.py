@@ -53,6 +53,10 @@ class ServerStore:
         """Return the server's time in microseconds; never steps back within a process."""
         return self._home.time.now()
 
+    def _at(self, now: int | None) -> int:
+        """Return the time that a verb is given, or else the server's."""
+        return self.now() if now is None else now
+
     def migrate(self) -> list[str]:
         """Create or upgrade the schema; return what was done."""
         return self._home.migrate()

@@ -22,13 +22,17 @@ from millrace.stores.postgres.arrays import Strings
 from millrace.stores.postgres.floor import Floor
 from millrace.stores.postgres.rows import decode_text
 from millrace.stores.postgres.session import Session, Statement
+from millrace.stores.postgres.sweep import Sweep
 
 __all__ = ["FLOORED", "LOCK", "LOOK", "MANY", "ONE", "PROMOTE", "Claims", "next_due", "promote"]
 
 # job_due (due<=), from what is due longest, then the rows by their places
-PROMOTE: Final = """update {s}.job set state = 1, rev = rev + 1 where ctid = any(array(
- select ctid from {s}.job where state in (0, 4) and due <= (select {now})
- order by due limit %(limit)b for no key update skip locked))"""
+PROMOTE: Final = """with p as (
+ update {s}.job set state = 1, rev = rev + 1 where ctid = any(array(
+  select ctid from {s}.job where state in (0, 4) and due <= (select {now}) and due >= %(since)b
+  order by due limit %(limit)b for no key update skip locked))
+ returning due)
+select count(*), max(due) from p"""
 NEXT_DUE = "select min(due) from {s}.job where state in (0, 4)"  # the first entry of job_due
 
 _MARK = """update {s}.job j set state = 2, claim = claim + 1, rev = rev + 1, attempt = attempt + 1,
@@ -43,7 +47,7 @@ returning -(priority::integer), due, uuid_send(id), queue, task, args, created_a
 _LEVELS = ", (select json_object_agg(name, priority)::text from {s}.queue where priority <> 0)"
 _TASKS = "(%(tasks)b::text[] is null or task = any(%(tasks)b::text[]))"
 _NOTHING_DUE = """(%(bold)b or not exists (
- select from {s}.job where state in (0, 4) and due <= (select {now})))"""
+ select from {s}.job where state in (0, 4) and due <= (select {now}) and due >= %(since)b))"""
 # One queue: job_ready (queue=), whose order is that of the claim; it stops at the limit, and only what it takes is
 # locked. Then the rows by their places: `= any(array(…))` is worked out once, where a sub-select may be run again.
 ONE: Final = f"""{_MARK}
@@ -84,12 +88,12 @@ FLOORED: Final = f"""{_MARK}
  cross join lateral (select ctid as place from {{s}}.job where state = 1 and queue = t.name
   and priority = t.priority::smallint and due >= t.floor and {_TASKS}
   order by due, id limit %(limit)b for no key update skip locked) x
- where not exists (select from {{s}}.queue where name = any(%(names)b) and (paused or concurrency is not null))
+ where not exists (select from {{s}}.queue q where q.name = t.name and (q.paused or q.concurrency is not null))
  limit %(limit)b{_TOLD}{_LEVELS}"""
 # The first entries of job_due and job_ready, and the small table of queues.
-LOOK: Final = """select exists (select from {s}.job where state in (0, 4) and due <= {now}),
+LOOK: Final = """select exists (select from {s}.job where state in (0, 4) and due <= {now} and due >= %(since)b),
  (select array_agg(name) from {s}.queue where concurrency is not null and not paused),
- exists (select from {s}.job where state = 1), {now}"""
+ %(whole)b and exists (select from {s}.job where state = 1), {now}"""
 # Until the end of the transaction, in one order for all: queue_pkey. Counting and claiming is one whole for those who
 # keep to it, and only queues with a limit pay.
 LOCK: Final = """select pg_advisory_xact_lock(hashtextextended('{s} ' || q.name, 1)) from (
@@ -104,9 +108,11 @@ _encode = msgspec.json.encode
 _levels = msgspec.json.Decoder(dict[str, int]).decode
 
 
-def promote(session: Session, limit: int) -> int:
+def promote(session: Session, sweep: Sweep, now: int, limit: int) -> int:
     """Make due jobs pending, those due longest first; return how many."""
-    return session.execute(PROMOTE, {"limit": limit})
+    with sweep.look(session, now, limit) as look:
+        ((look.number, look.reached),) = session.rows(PROMOTE, {"limit": limit, "since": look.since})
+    return look.number
 
 
 def next_due(session: Session) -> int | None:
@@ -123,6 +129,7 @@ class Claims:
         self._last: dict[int, str] = {}  #: by queue priority, the queue served last
         self._seed = str(random.random())
         self.floor = Floor()
+        self.due = Sweep()
         self.flowing = False  #: the last step has claimed something, so the next probably will
         self.limited: frozenset[str] = frozenset()  #: the queues with a limit when they were last looked at
 
@@ -167,12 +174,13 @@ class Claims:
             "lease": request.lease,
             "leases": _encode(request.leases).decode() if request.leases else None,
             "tasks": None if request.tasks is None else Strings(list(request.tasks)),
-            "bold": bold,
         }
         queues = request.queues
-        floors = None if bold or limited else self.floor.places(queues)
+        floors = None if limited else self.floor.places(queues)
         if floors is not None:
             return FLOORED, args | floors
+        args["bold"] = bold
+        args["since"] = self.due.since
         if queues is not None and len(queues) == 1 and not limited:
             args["queue"] = queues[0]
             return ONE, args

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from millrace.clock import Clock
 from millrace.job import JobRow
 from millrace.messages import Changed, JobFilter, QueueSettings, Waiting
 from millrace.records import AttemptRow, LogRow, QueueInfo, WorkerRow
@@ -21,13 +22,23 @@ from millrace.stores.postgres import (
 from millrace.stores.postgres.base import ServerStore
 from millrace.stores.postgres.rows import read_rows
 from millrace.stores.postgres.session import Session
+from millrace.stores.postgres.sweep import Sweep
 from millrace.transfer import Restored, WholeJob
 
 __all__ = ["Desk"]
 
 
 class Desk(ServerStore):
-    """Everything but producing and working."""
+    """Everything but producing and working.
+
+    Args:
+        url: As for `ServerStore`.
+        clock: So too.
+    """
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        super().__init__(url, clock=clock)
+        self._expired = Sweep()
 
     # -- changing jobs
 
@@ -154,7 +165,8 @@ class Desk(ServerStore):
 
     def expire(self, *, limit: int = 500, now: int | None = None) -> int:
         """Delete jobs whose retention has passed; return how many."""
-        return self._write(lambda session: retention.expire(session, limit), now=now)
+        at = self._at(now)
+        return self._write(lambda session: retention.expire(session, self._expired, at, limit), now=now)
 
     def purge(self, finished_before: int, states: frozenset[JobState], *, limit: int = 500) -> int:
         """Delete ended jobs in `states` that finished before a time; return how many, at most `limit`."""

@@ -11,6 +11,7 @@ from millrace.stores.postgres.arrays import Bigints, Doubles, Strings, Uuids
 from millrace.stores.postgres.remove import remove_ended
 from millrace.stores.postgres.rows import STATES, encode_text
 from millrace.stores.postgres.session import Session
+from millrace.stores.postgres.sweep import Look
 
 __all__ = ["EXTEND", "HELD", "KEPT_BY_ITSELF", "RESCUE", "extend", "read_cancelling", "rescue"]
 
@@ -56,7 +57,7 @@ RESCUE: Final = f"""with r as (
     when j.crashes + 1 >= j.max_crashes then (select {{now}}) + %(dead_retention)b::bigint end,
   lock_key = case when j.state = 3 or j.crashes + 1 >= j.max_crashes then null else j.lock_key end
  where j.ctid = any(array(select ctid from {{s}}.job where state in (2, 3) and lease_until < (select {{now}})
-   order by lease_until limit %(limit)b for no key update skip locked))
+   and lease_until >= %(since)b order by lease_until limit %(limit)b for no key update skip locked))
  returning j.id, j.task, j.queue, j.claim, j.worker, j.state, j.crashes, j.attempt, j.started_at,
    coalesce(j.expire_at <= j.finished_at, false) as gone),
 e as (insert into {{s}}.attempt (job, claim, attempt, worker, started_at, finished_at, outcome)
@@ -123,9 +124,13 @@ def read_cancelling(session: Session, worker: int) -> list[tuple[bytes, int]]:
     return session.rows(CANCELLING_ONES, {"worker": worker})
 
 
-def rescue(session: Session, retention: int | None, dead_retention: int | None, limit: int) -> list[Rescued]:
+def rescue(
+    session: Session, look: Look, retention: int | None, dead_retention: int | None, limit: int
+) -> list[Rescued]:
     """Take back leases that have passed."""
-    rows = session.rows(RESCUE, {"retention": retention, "dead_retention": dead_retention, "limit": limit})
+    args = {"retention": retention, "dead_retention": dead_retention, "limit": limit, "since": look.since}
+    rows = session.rows(RESCUE, args)
+    look.number = len(rows)
     remove_ended(session, [row[0] for row in rows if row[7]])
     return [
         Rescued(id, task, queue, claim, worker, STATES[state], crashes)

@@ -1,8 +1,9 @@
 """Telling other processes of what was committed: by NOTIFY, in a transaction of its own afterwards.
 
 Never in the commit itself, nor by trigger: a commit that notifies takes a lock of the whole server, and commits then go
-one after the other. At most one notice goes out for a queue within 20 ms, for all that came in meanwhile. That jobs
-have changed or ended is told only while somebody follows, which a lock of the follower's session shows.
+one after the other. At most one notice goes out for a queue within 20 ms, for all that came in meanwhile; within 100 ms
+where more than 50 workers listen, for each notice wakes them all. That jobs have changed or ended is told only while
+somebody follows, which a lock of the follower's session shows.
 """
 
 from __future__ import annotations
@@ -21,18 +22,24 @@ from millrace.errors import MillraceError
 from millrace.stores.postgres.arrays import Strings
 from millrace.stores.postgres.lines import Lines
 from millrace.stores.postgres.settings import Settings
+from millrace.stores.postgres.texts import Texts
 
-__all__ = ["SPACING", "Notices"]
+__all__ = ["CROWD", "SPACING", "WIDE", "Notices"]
 
 SPACING = 0.02  #: seconds between two notices for one queue
+WIDE = 0.1  #: the same, where there is a crowd
+CROWD = 50  #: workers
 _PATIENCE = 2.0  # seconds for sending: it is only a hint
 _ASK_EVERY = 1.0  # seconds between two looks whether somebody follows
+_COUNT_EVERY = 10.0  # seconds between two counts of the workers
 
 # One trip. A notice makes a transaction that writes, so its commit would wait for the disk: it need not.
 NOTIFY = """select set_config('synchronous_commit', 'off', true), pg_notify(n.channel, n.payload)
  from unnest(%(channels)b, %(payloads)b) n(channel, payload)"""
 # A follower's session holds this lock, shared; see `listener`.
 FOLLOWED = "select not pg_try_advisory_xact_lock(hashtextextended(%(channel)b, 0))"
+# The register, up to what matters.
+CROWDED = "select count(*) from (select from {s}.worker limit %(most)b) w"
 
 _running: weakref.WeakSet[Notices] = weakref.WeakSet()
 _waited_for: set[Notices] = set()  #: those with something to send, which go on even if nobody has their store any more
@@ -51,6 +58,8 @@ class Notices:
         self._ends_channel = settings.ends_channel
         self._ended = False  # something has changed or ended since that was last told
         self._followed, self._asked_at = False, -_ASK_EVERY
+        self._crowded = Texts(settings.schema).plain(CROWDED)
+        self._spacing, self._counted_at = SPACING, -_COUNT_EVERY
         self._waiting: set[str] = set()
         self._changing = threading.Lock()
         self._wake: SimpleQueue[None] = SimpleQueue()  # one may put from a finalizer, wherever that runs
@@ -95,7 +104,7 @@ class Notices:
         """Send what waits, then leave a pause; tell whether to go on. Only its thread calls it."""
         sent_at = time.monotonic()
         self._send_what_waits()
-        if self._closed.wait(max(SPACING - (time.monotonic() - sent_at), 0)):
+        if self._closed.wait(max(self._spacing - (time.monotonic() - sent_at), 0)):
             self._send_what_waits()
             return False
         return True
@@ -108,12 +117,21 @@ class Notices:
         with contextlib.suppress(MillraceError):  # a hint that is lost; polling finds what is due
             if queues:
                 self._notify([(self._channel, queue) for queue in sorted(queues)])
+                self._keep_distance()
             if ended and self._is_followed():
                 self._notify([(self._ends_channel, "")])
 
     def _notify(self, notices: Sequence[tuple[str, str]]) -> None:
         channels, payloads = zip(*notices, strict=True)
         self._ask(NOTIFY, {"channels": Strings(channels), "payloads": Strings(payloads)})
+
+    def _keep_distance(self) -> None:
+        now = time.monotonic()
+        if now - self._counted_at < _COUNT_EVERY:
+            return
+        self._counted_at = now
+        ((workers,),) = self._ask(self._crowded, {"most": CROWD + 1})
+        self._spacing = WIDE if workers > CROWD else SPACING
 
     def _may_ask(self) -> bool:
         return time.monotonic() - self._asked_at >= _ASK_EVERY

@@ -9,6 +9,7 @@ from millrace.stores.postgres.arrays import Bigints
 from millrace.stores.postgres.remove import BELONGINGS
 from millrace.stores.postgres.rows import numbers
 from millrace.stores.postgres.session import Session
+from millrace.stores.postgres.sweep import Sweep
 
 __all__ = ["EXPIRE", "PURGE", "expire", "purge"]
 
@@ -16,11 +17,11 @@ __all__ = ["EXPIRE", "PURGE", "expire", "purge"]
 EXPIRE: Final = (
     """with gone as (delete from {s}.job where ctid = any(array(
   select ctid from {s}.job where state in (5, 6, 7) and expire_at < (select {now})
-  order by expire_at limit %(limit)b for update skip locked))
- returning id, tags),
+   and expire_at >= %(since)b order by expire_at limit %(limit)b for update skip locked))
+ returning id, tags, expire_at),
 """
     + BELONGINGS
-    + "\nselect count(*) from gone"
+    + "\nselect count(*), max(expire_at) from gone"
 )
 # The same index, all of it: what expires first has, state by state, finished first, so a purge seldom looks far; the
 # entries of what it has deleted are marked dead by the next one that meets them.
@@ -35,10 +36,11 @@ PURGE: Final = (
 )
 
 
-def expire(session: Session, limit: int) -> int:
+def expire(session: Session, sweep: Sweep, now: int, limit: int) -> int:
     """Delete jobs whose retention has passed; return how many."""
-    ((number,),) = session.rows(EXPIRE, {"limit": limit})
-    return int(number)
+    with sweep.look(session, now, limit) as look:
+        ((look.number, look.reached),) = session.rows(EXPIRE, {"limit": limit, "since": look.since})
+    return look.number
 
 
 def purge(session: Session, finished_before: int, states: frozenset[JobState], limit: int) -> int:

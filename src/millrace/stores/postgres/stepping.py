@@ -45,10 +45,11 @@ class Step:
     def __call__(self, session: Session) -> StepAnswer:
         """Run the step."""
         requests = self._requests
-        if self._ending is None or self._claims.flowing:
+        tried = self._ending is None or self._claims.flowing
+        if tried:
             self._go(session)
         if len(self._claimed) < len(requests):
-            self._look_and_claim(session)
+            self._look_and_claim(session, tried=tried)
         claimed = self._claimed.get(0, []) if len(requests) == 1 else self._in_order()
         if requests:
             self._claims.flowing = bool(claimed)
@@ -74,14 +75,22 @@ class Step:
             self._now, self.freed = writing.now, writing.freed
         self._claims.floor.look(session)
 
-    def _look_and_claim(self, session: Session) -> None:
-        """See why claims came back empty; promote what is due, and claim without the guard that kept from it."""
-        ((due, limited, pending, self._now),) = session.rows(LOOK)
-        self._claims.limited = frozenset(limited or ())
+    def _look_and_claim(self, session: Session, *, tried: bool) -> None:
+        """See why claims came back empty; promote what is due, and claim without the guard that kept from it.
+
+        Where claims begin at a floor, those have no guard, and to look for whatever is pending would cost what the
+        floor saves: whether there is anything beyond it, the next full claim tells.
+        """
+        claims = self._claims
+        floored = claims.floor.holds
+        args = {"since": claims.due.since, "whole": not floored}
+        ((due, limited, pending, now),) = session.rows(LOOK, args)
+        self._now = now
+        claims.limited = frozenset(limited or ())
         if due:
-            while promote(session, MOST_PROMOTED) == MOST_PROMOTED:
+            while promote(session, claims.due, now, MOST_PROMOTED) == MOST_PROMOTED:
                 pass
-        if due or pending:
+        if due or pending or (floored and not tried):
             open_ones = [place for place in range(len(self._requests)) if place not in self._claimed]
             self._claim(session, open_ones, [], bold=True)
 
@@ -105,6 +114,7 @@ class Step:
         answers = session.trip(statements) if len(statements) > 1 else [session.rows(*each) for each in statements]
         told = answers[len(answers) - len(made) :]
         for place, request, statement, rows in zip(places, requests, made, told, strict=True):
-            if rows:
-                self._claimed[place] = claims.read(worker, request, statement, rows)
+            jobs = claims.read(worker, request, statement, rows)
+            if jobs:
+                self._claimed[place] = jobs
         return answers[: len(first)]

@@ -17,6 +17,7 @@ from millrace.stores.postgres.joint import JointStore
 from millrace.stores.postgres.script import run
 from millrace.stores.postgres.session import Session
 from millrace.stores.postgres.stepping import Step
+from millrace.stores.postgres.sweep import Sweep
 
 __all__ = ["PostgresStore"]
 
@@ -38,6 +39,7 @@ class PostgresStore(Desk, JointStore):
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
         super().__init__(url, clock=clock)
         self._claims = Claims()
+        self._lost = Sweep()
 
     # -- producing
 
@@ -116,14 +118,21 @@ class PostgresStore(Desk, JointStore):
         now: int | None = None,
     ) -> list[Rescued]:
         """Take back leases that have passed."""
-        rescued = self._write(lambda session: leases.rescue(session, retention, dead_retention, limit), now=now)
+        at = self._at(now)
+
+        def body(session: Session) -> list[Rescued]:
+            with self._lost.look(session, at, limit) as look:
+                return leases.rescue(session, look, retention, dead_retention, limit)
+
+        rescued = self._write(body, now=now)
         if rescued:
             self._changed({each.queue for each in rescued if each.state is JobState.PENDING})
         return rescued
 
     def promote(self, *, limit: int = 500, now: int | None = None) -> int:
         """Make due jobs pending; return how many."""
-        promoted = self._write(lambda session: promote(session, limit), now=now)
+        at = self._at(now)
+        promoted = self._write(lambda session: promote(session, self._claims.due, at, limit), now=now)
         if promoted:
             self._changed()
         return promoted

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from millrace.errors import StoreUnavailable
 from millrace.stores.postgres.listener import Listener
-from millrace.stores.postgres.notices import SPACING
+from millrace.stores.postgres.notices import CROWD, SPACING, WIDE
 from millrace.stores.postgres.url import read_url
 from millrace.stores.postgres.watchdog import Watchdog
 from tests.servers.cluster import Cluster
@@ -84,7 +84,11 @@ def test_what_comes_in_at_once_goes_out_as_one_notice_for_each_queue(
     assert len(heard) < 200  # of 400 that were asked for
 
 
-def test_notices_keep_their_distance(store: Bare, wire: psycopg.Connection[Any]) -> None:
+@pytest.mark.parametrize(("workers", "distance"), [(CROWD, SPACING), (CROWD + 1, WIDE)])
+def test_notices_keep_their_distance(
+    store: Bare, postgres: Database, wire: psycopg.Connection[Any], workers: int, distance: float
+) -> None:
+    postgres.run("insert into {s}.worker select g, 'w', 1, 1, '{{}}' from generate_series(1, %s) g", workers)
     stop = threading.Event()
 
     def chatter() -> None:
@@ -93,13 +97,14 @@ def test_notices_keep_their_distance(store: Bare, wire: psycopg.Connection[Any])
 
     thread = threading.Thread(target=chatter)
     thread.start()
+    list(wire.notifies(timeout=PATIENCE, stop_after=1))  # with the first one the workers are counted
     begun = time.monotonic()
     heard = list(wire.notifies(timeout=PATIENCE, stop_after=10))
     took = time.monotonic() - begun
     stop.set()
     thread.join()
     assert len(heard) >= 10
-    assert took >= 8 * SPACING
+    assert took >= 8 * distance
 
 
 def test_what_waits_is_sent_before_a_store_closes(store: Bare, wire: psycopg.Connection[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 import psycopg
@@ -14,6 +14,7 @@ from millrace.conformance.bench import Bench
 from millrace.stores.postgres import PostgresStore
 from millrace.stores.postgres.claim import Claims
 from millrace.stores.postgres.session import Session
+from millrace.stores.postgres.sweep import Sweep
 from millrace.stores.postgres.texts import Texts
 from millrace.testing.clock import ManualClock
 from tests.servers.databases import Database
@@ -72,6 +73,15 @@ class OpenStore(PostgresStore):
     def claims(self) -> Claims:
         """What it knows of its claims."""
         return self._claims
+
+    @property
+    def sweeps(self) -> Sequence[Sweep]:
+        """Its looks for what has passed."""
+        return self._lost, self._claims.due, self._expired
+
+    def watch_sweeps(self, clock: Callable[[], float]) -> None:
+        """Let them go by a clock."""
+        self._lost, self._claims.due, self._expired = (Sweep(clock) for _ in range(3))
 
     @property
     def texts(self) -> Texts:

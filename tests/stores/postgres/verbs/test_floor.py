@@ -128,12 +128,27 @@ def test_a_full_claim_that_is_fast_again_ends_it() -> None:
     assert (floor.on, places(floor)) == (False, None)
 
 
-def test_an_answer_that_is_not_full_makes_the_next_claim_a_full_one() -> None:
-    floor, evidence = Floor(Watch()), Evidence(dead=10**6)
+@pytest.mark.parametrize("found", [[], told(*range(2, 11))], ids=["nothing", "less"])
+def test_where_a_floor_leaves_a_worker_idle_a_full_claim_comes_sooner(found: list[tuple[Any, ...]]) -> None:
+    watch = Watch()
+    floor, evidence = Floor(watch), Evidence(dead=10**6)
     learn(floor, told(1, took=SLOW), evidence)
+    learn(floor, found, evidence, full=False)
+    watch.seconds += 4 * SLOW - 0.01
     assert places(floor) is not None
-    learn(floor, told(*range(2, 11)), evidence, full=False)
+    watch.seconds += 0.02
     assert places(floor) is None
+
+
+def test_while_one_claim_is_full_the_others_begin_at_their_floors() -> None:
+    watch = Watch()
+    floor, evidence = Floor(watch), Evidence(dead=10**6)
+    learn(floor, told(1, took=SLOW), evidence)
+    watch.seconds += 60
+    assert places(floor) is None
+    assert places(floor) is not None
+    learn(floor, [], evidence)  # and one that finds nothing is not asked again at once
+    assert places(floor) is not None
 
 
 def test_too_many_floors_are_given_up() -> None:
@@ -222,18 +237,32 @@ def test_what_comes_behind_the_floor_is_found_by_the_next_full_claim(
     assert floored[-2:] == [True, False]
 
 
-def test_an_empty_answer_from_the_floor_is_asked_again_at_once(bench: Bench, floored: list[bool]) -> None:
+def test_an_empty_answer_from_the_floor_is_soon_asked_again(bench: Bench, watch: Watch, floored: list[bool]) -> None:
     bench.add_some(2)
     assert len(take(bench)) == 2
     behind = bench.add(due=1)
+    assert take(bench) == []
+    watch.seconds += 0.9
     assert [row.id for row in take(bench)] == [behind]
     assert floored == [False, True, False]
 
 
+def test_what_falls_due_is_found_from_the_floor(bench: Bench, floored: list[bool]) -> None:
+    bench.add_some(2)
+    assert len(take(bench)) == 2
+    later = bench.add(due=bench.now + 50)
+    assert take(bench) == []
+    bench.later(100)
+    assert [row.id for row in take(bench)] == [later]
+    assert True in floored
+
+
 def test_a_pause_and_a_limit_hold_from_the_floor_too(bench: Bench, store: OpenStore, floored: list[bool]) -> None:
     bench.add_some(20)
-    assert len(take(bench)) == 2
+    other = bench.add_some(2, queue="other")
+    assert len(bench.claim(ANN, 3)) == 3
     store.pause("default", paused=True)
+    assert {row.id for row in bench.claim(ANN, 3)} <= set(other)
     assert take(bench) == []
     store.pause("default", paused=False)
     assert len(take(bench)) == 2

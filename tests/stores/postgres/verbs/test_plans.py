@@ -31,8 +31,9 @@ TYPES: Mapping[str, str] = (
         "done_claims": "bigint[]",
         "done_kept": "bigint[]",
         "before": "bigint",
+        "since": "bigint",
     }
-    | {"queue": "text", "last": "text", "seed": "text", "bold": "boolean", "limited": "boolean"}
+    | {"queue": "text", "last": "text", "seed": "text", "bold": "boolean", "limited": "boolean", "whole": "boolean"}
 )
 
 #: By statement: the template, arguments of other types, and what the plan must go by.

@@ -85,7 +85,8 @@ def reporting() -> Probe:
 
 
 def note(number: int) -> None:
-    """Be the whole body of a no-op job."""
+    """Be the whole body of a no-op job, which begins and ends in one moment: all but nothing, as the jobs are."""
     probe = reporting()
-    probe.begin(number)
-    probe.end(number)
+    probe.began[number] = probe.ended[number] = time.monotonic()
+    probe.begins[number] += 1
+    probe.ends[number] += 1

@@ -105,7 +105,8 @@ def test_a_pace_begun_anew_knows_nothing() -> None:
 class Recorder:
     """A crew that only notes who was engaged."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, one_by_one: bool = False) -> None:
+        self.one_by_one = one_by_one
         self.engaged: list[int] = []
 
     def engage(self, bay: Bay, count: int) -> None:
@@ -125,6 +126,28 @@ def test_a_lane_begins_as_many_as_it_has_slots() -> None:
     assert threads.engaged == [3]
     assert (lane.free, lane.waiting) == (0, 5)
     assert not lane.quiet
+
+
+def test_hands_that_come_one_by_one_are_called_by_the_one_before_while_jobs_and_slots_are_left() -> None:
+    threads = Recorder(one_by_one=True)
+    lane = Lane(3, {"thread": threads, "loop": Recorder()}, most_ahead=500)
+    lane.take_in({"thread": [row(number) for number in range(5)]})
+    bay = lane.bays["thread"]
+    assert (threads.engaged, lane.free) == ([1], 2)
+    for _ in range(3):
+        lane.call_next(bay)
+    assert (threads.engaged, lane.free) == ([1, 1, 1], 0)
+    bay.ready.clear()
+    assert lane.leave(bay)
+    lane.call_next(bay)
+    assert (threads.engaged, lane.free) == ([1, 1, 1], 1)
+
+
+def test_of_two_runners_none_is_held_back_by_coming_one_by_one() -> None:
+    threads, loop = Recorder(one_by_one=True), Recorder()
+    lane = Lane(6, {"thread": threads, "loop": loop}, most_ahead=500)
+    lane.take_in({"thread": [row(number) for number in range(5)], "loop": [row(number) for number in range(5)]})
+    assert (sum(threads.engaged), sum(loop.engaged)) == (3, 3)
 
 
 def test_the_hand_that_asks_begins_one_itself() -> None:

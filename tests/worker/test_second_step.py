@@ -13,6 +13,8 @@ from millrace.messages import ClaimRequest, StepAnswer
 from millrace.outcome import Outcome
 from millrace.states import JobState
 from millrace.stores.memory import MemoryStore
+from millrace.worker.bell import Bell
+from millrace.worker.relief import Relief
 from millrace.worker.steps import SECOND
 from tests.worker.conftest import Hire
 
@@ -93,6 +95,35 @@ def test_a_second_step_is_done_beside_one_that_goes_on(kind: str, hire: Hire) ->
     store = TwoAtOnce()
     drain(store, kind, hire, slots=MANY, jobs=MANY)
     assert store.seconds[0] >= SECOND
+
+
+class Looking:
+    """What the relief thread needs of the steps, to see that the claimer is told of each that it has done."""
+
+    def __init__(self) -> None:
+        self.relief = Bell()
+        self.told: list[str] = []
+        self.ended = Event()
+
+    def needed(self) -> bool:
+        return True
+
+    def lead(self) -> None:
+        self.told.append("lead")
+
+    def freed(self) -> None:
+        self.told.append("freed")
+        self.ended.set()
+
+
+def test_the_claimer_looks_again_after_a_second_step_for_it_may_have_been_the_last_thing_under_way() -> None:
+    steps = Looking()
+    relief = Relief(steps)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    relief.start()
+    steps.relief.ring()
+    assert steps.ended.wait(PATIENCE)
+    relief.close()
+    assert steps.told[:2] == ["lead", "freed"]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

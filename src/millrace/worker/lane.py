@@ -3,6 +3,10 @@
 A worker has one lane for all, and one more for each reserved queue. In a lane the jobs wait by runner, each kind in a
 `Bay`. A runner's hands (threads, or slots on the event loop) hold a slot for as long as they find jobs in their bay,
 so that a job which follows another costs nothing here; only hands that come and go take the lane's lock.
+
+Threads come one by one: each calls for the next before it runs its first job. Where handlers wait for something all are
+at work within a moment; where they only compute, a few do it all, for Python runs one at a time: with 100 slots and
+handlers that do nothing twice as many jobs a second as when all of them were woken for what one had done meanwhile.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ __all__ = ["Bay", "Crew", "Lane"]
 
 class Crew(Protocol):
     """A runner, as far as a lane must know it."""
+
+    one_by_one: bool  #: a hand that begins calls for the next, so that only as many begin as find something to do
 
     def engage(self, bay: Bay, count: int) -> None:
         """Let so many hands begin in a bay, a slot held for each. Called with the lane's lock held."""
@@ -131,13 +137,21 @@ class Lane:
         while self.free and any(count > 0 for count in counts.values()):
             most = self.free if len(counts) == 1 else 1
             for bay, count in counts.items():
-                number = min(count, most, self.free)
+                single = len(counts) == 1 and bay.crew.one_by_one
+                number = min(count, 1 if single else most, self.free)
                 if number > 0:
                     self.free -= number
                     bay.crew.engage(bay, number)
-                    counts[bay] = count - number
+                    counts[bay] = 0 if single else count - number
         self.crowded = len(counts) > 1 and not self.free
         self._first = (self._first + 1) % len(self._all)
+
+    def call_next(self, bay: Bay) -> None:
+        """Engage one more hand of a crew whose hands come one by one; asked by one that has begun."""
+        with self._lock:
+            if self.free and bay.ready:
+                self.free -= 1
+                bay.crew.engage(bay, 1)
 
     def leave(self, bay: Bay, hand: object = None, *, yields: bool = False) -> bool:
         """Give a slot back; False where jobs have come meanwhile, and the hand keeps its slot.

@@ -157,6 +157,8 @@ class Slot:
 class LoopCrew:
     """The event loop of one worker. Its thread starts when the first async job comes."""
 
+    one_by_one = False
+
     def __init__(self, floor: Floor) -> None:
         self.floor = floor
         self.closed = False

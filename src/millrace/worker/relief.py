@@ -41,5 +41,6 @@ class Relief:
             try:
                 if steps.needed():
                     steps.lead()
+                    steps.freed()
             except Exception:  # noqa: BLE001 - a fault must not end the thread; the claimer meets it again and waits
                 LOGGER.exception("a step beside the claim loop failed")

@@ -28,7 +28,7 @@ from millrace.worker.uptime import uptime
 
 __all__ = ["LINGER", "SECOND", "Steps"]
 
-SECOND = 100  #: jobs to write and to claim that make a second step worth its while
+SECOND = 250  #: jobs to write and to claim that make a second step worth its while
 LINGER = 0.005  #: seconds that outcomes may wait for others while jobs flow
 
 
@@ -58,12 +58,13 @@ class Steps:
         self._lanes = lanes
         self._queues = queues
         self.permits = list(range(floor.store.parallel_steps))  #: to do a step; empty while as many go on as may
+        self._most = MAX_CLAIM // len(self.permits)  # for one step: all at once would leave nothing for one beside it
         self._leading: set[int] = set()  # idents of the threads that do a step
         self._noting = Lock()
         self._hints = 0
         floor.outage.on_over = self.bell.ring
         for lane in lanes:
-            lane.on_free = self._freed
+            lane.on_free = self.freed
 
     # -- asking for a step
 
@@ -91,8 +92,8 @@ class Steps:
             self.near = True
             self.bell.ring()
 
-    def _freed(self) -> None:
-        """Have the claimer look at a slot that became free, where there may be a job for it."""
+    def freed(self) -> None:
+        """Have the claimer look: a slot became free for which there may be a job, or the last thing under way ended."""
         if self.more or self.watched or self.alone is not None:
             self.bell.ring()
 
@@ -165,7 +166,7 @@ class Steps:
     def _step(self, own: Bay | None) -> bool:
         """Do one step; False where there was nothing to do, or the store is out of reach."""
         floor = self._floor
-        outcomes: Sequence[Outcome] = take_outcomes(floor)
+        outcomes: Sequence[Outcome] = take_outcomes(floor, self._most)
         if outcomes and floor.expected:
             outcomes = settle_own(floor, outcomes)
         asked, requests = self._requests(own) if (self.more or outcomes) and self.claims_now else ({}, [])
@@ -199,7 +200,7 @@ class Steps:
         asked: dict[Lane, int] = {}
         requests: list[ClaimRequest] = []
         for lane in self._lanes:
-            number = min(lane.want(now, own is not None and own.lane is lane), MAX_CLAIM)
+            number = min(lane.want(now, own is not None and own.lane is lane), self._most)
             if not number:
                 continue
             lane.ask(number)

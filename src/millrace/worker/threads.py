@@ -98,6 +98,7 @@ class Hand:
         bay, floor, steps, perform = self.bay, self.floor, self.floor.steps, self.perform
         lane, ready, running, done, begin = bay.lane, bay.ready, floor.running, floor.done, floor.begin
         since = uptime()
+        called = False
         while True:
             try:
                 row = ready.popleft()
@@ -106,6 +107,9 @@ class Hand:
                 if not ready and lane.leave(bay, self):
                     return True
                 continue
+            if not called and ready and lane.free:
+                called = True
+                lane.call_next(bay)
             attempt = begin(row, self)
             if attempt is None:
                 continue
@@ -144,6 +148,8 @@ class ThreadCrew:
         make: Makes a hand.
         name: Of its threads.
     """
+
+    one_by_one = True
 
     def __init__(self, floor: Floor, *, make: type[Hand] = Hand, name: str = "millrace-thread") -> None:
         self._floor = floor

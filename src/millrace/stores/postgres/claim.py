@@ -50,9 +50,13 @@ _NOTHING_DUE = """(%(bold)b or not exists (
  select from {s}.job where state in (0, 4) and due <= (select {now}) and due >= %(since)b))"""
 # One queue: job_ready (queue=), whose order is that of the claim; it stops at the limit, and only what it takes is
 # locked. Then the rows by their places: `= any(array(…))` is worked out once, where a sub-select may be run again.
+# `lone`: only while no other queue has pending jobs, two looks beside the queue's own part of job_ready, which is full
+# of dead entries of the jobs claimed last.
 ONE: Final = f"""{_MARK}
  select ctid from {{s}}.job where state = 1 and queue = %(queue)b and {_TASKS} and {_NOTHING_DUE}
   and not exists (select from {{s}}.queue where name = %(queue)b and (paused or concurrency is not null))
+  and (not %(lone)b or not exists (select from {{s}}.job where state = 1 and queue < %(queue)b)
+   and not exists (select from {{s}}.job where state = 1 and queue > %(queue)b))
  order by priority desc, due, id limit %(limit)b for no key update skip locked{_TOLD}"""
 # Several, or whichever have pending jobs, which a skip scan of job_ready tells, two looks a queue. The higher queue
 # priority first; equal ones share what is asked for, beginning behind the one served last, and what some leave of
@@ -102,7 +106,7 @@ LOCK: Final = """select pg_advisory_xact_lock(hashtextextended('{s} ' || q.name,
 
 MOST_PROMOTED = 2_000  #: due jobs made pending in one statement
 
-_TOLD_BY_ONE = 23  #: columns
+_QUEUE = 3  # of the columns told
 _RUNNING = JobState.RUNNING
 _encode = msgspec.json.encode
 _levels = msgspec.json.Decoder(dict[str, int]).decode
@@ -128,6 +132,7 @@ class Claims:
     def __init__(self) -> None:
         self._last: dict[int, str] = {}  #: by queue priority, the queue served last
         self._seed = str(random.random())
+        self._lone: str | None = None  #: the only queue with pending jobs, as far as the last claim of all can tell
         self.floor = Floor()
         self.due = Sweep()
         self.flowing = False  #: the last step has claimed something, so the next probably will
@@ -150,10 +155,13 @@ class Claims:
         template, args = statement
         self.floor.note(request, rows, full=template is not FLOORED, wanted=args["limit"])
         if not rows:
+            self._lone = None
             return []
-        if len(rows[0]) == _TOLD_BY_ONE:
+        if template is ONE:
             rows.sort()
             return _jobs(rows, worker)
+        queues = {row[_QUEUE] for row in rows}
+        self._lone = rows[0][_QUEUE] if len(queues) == 1 else None
         return self._in_turns(rows, worker)
 
     def statement(
@@ -182,8 +190,9 @@ class Claims:
         args["bold"] = bold
         args["since"] = self.due.since
         if queues is not None and len(queues) == 1 and not limited:
-            args["queue"] = queues[0]
-            return ONE, args
+            return ONE, args | {"queue": queues[0], "lone": False}
+        if queues is None and self._lone is not None and not (bold or limited):
+            return ONE, args | {"queue": self._lone, "lone": True}
         args["queues"] = None if queues is None else Strings(queues)
         args["limited"] = limited
         args["last"] = _encode(self._last).decode()

@@ -10,10 +10,10 @@ import pytest
 
 from millrace.conformance.bench import ANN, KEPT, Bench
 from millrace.job import JobRow
-from millrace.messages import ClaimRequest
+from millrace.messages import ClaimRequest, QueueSettings
 from millrace.outcome import Outcome
 from millrace.states import JobState
-from millrace.stores.postgres.claim import FLOORED
+from millrace.stores.postgres.claim import FLOORED, MANY, ONE
 from millrace.stores.postgres.connection import Connection
 from millrace.stores.postgres.floor import Floor
 from tests.servers.databases import Database
@@ -301,3 +301,49 @@ def test_a_run_of_unknown_tasks_at_the_front_is_passed_by_from_the_floor(
         claimed += [row.id for row in rows]
     assert claimed == ids
     assert store.claims.floor.on
+
+
+# -- a queue that is alone
+
+
+@pytest.fixture
+def texts(store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The kinds of claims that a store has run."""
+    seen: list[str] = []
+    kinds = {store.texts.plain(ONE): "one", store.texts.plain(MANY): "many"}
+    rows = Connection.rows
+
+    def watched(self: Connection, text: str, args: Mapping[str, Any]) -> list[Any]:
+        if text in kinds:
+            seen.append(kinds[text])
+        return rows(self, text, args)
+
+    monkeypatch.setattr(Connection, "rows", watched)
+    return seen
+
+
+def test_while_one_queue_alone_has_jobs_a_claim_of_all_goes_straight_to_it(bench: Bench, texts: list[str]) -> None:
+    ids = bench.add_some(8)
+    assert [row.id for _ in range(4) for row in take(bench)] == ids
+    assert texts == ["many", "one", "one", "one"]
+
+
+@pytest.mark.parametrize("queue", ["a queue before", "queues behind"])
+def test_jobs_of_another_queue_are_seen_by_the_very_next_claim(bench: Bench, texts: list[str], queue: str) -> None:
+    bench.add_some(8)
+    take(bench)
+    take(bench)
+    other = bench.add(queue=queue)
+    assert other in {row.id for row in take(bench)}
+    assert texts == ["many", "one", "one", "many"]
+
+
+def test_a_limit_on_a_queue_that_is_alone_holds(bench: Bench, store: OpenStore) -> None:
+    bench.add_some(8)
+    take(bench)
+    take(bench)
+    store.set_queue("default", QueueSettings(concurrency=5))
+    assert len(take(bench, 8)) == 1
+    store.set_queue("default", QueueSettings())
+    store.pause("default", paused=True)
+    assert take(bench) == []

@@ -33,7 +33,15 @@ TYPES: Mapping[str, str] = (
         "before": "bigint",
         "since": "bigint",
     }
-    | {"queue": "text", "last": "text", "seed": "text", "bold": "boolean", "limited": "boolean", "whole": "boolean"}
+    | {
+        "queue": "text",
+        "last": "text",
+        "seed": "text",
+        "bold": "boolean",
+        "limited": "boolean",
+        "whole": "boolean",
+        "lone": "boolean",
+    }
 )
 
 #: By statement: the template, arguments of other types, and what the plan must go by.

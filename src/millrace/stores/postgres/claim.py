@@ -191,7 +191,7 @@ class Claims:
         args["since"] = self.due.since
         if queues is not None and len(queues) == 1 and not limited:
             return ONE, args | {"queue": queues[0], "lone": False}
-        if queues is None and self._lone is not None and not (bold or limited):
+        if queues is None and self._lone is not None and not (bold or limited or self.floor.on):
             return ONE, args | {"queue": self._lone, "lone": True}
         args["queues"] = None if queues is None else Strings(queues)
         args["limited"] = limited

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 
 WARM = 5
 IDLE_SECONDS = 1.0
-INTERVAL_SECONDS = 0.020
-JITTER_SECONDS = 0.010
 SEED = 7
 
 
@@ -34,6 +32,8 @@ class Options:
     template: str = ""
     setting: str = ""
     seconds: float = 0.0
+    interval: float = 0.020
+    jitter: float = 0.010
 
 
 Answer = Mapping[str, object]
@@ -81,12 +81,12 @@ async def put_in_bulk(put: Callable[[], Awaitable[object]], count: int) -> Answe
 
 @dataclass
 class Pace:
-    """One job each 20 ms, give or take 10, with the times when each call began and returned.
+    """One job each so many seconds, give or take some, with the times when each call began and returned.
 
     The first `WARM` numbers come before, followed by a pause, so that the worker is up and idle.
     """
 
-    count: int
+    options: Options
     called: list[float] = field(default_factory=list[float])
     returned: list[float] = field(default_factory=list[float])
 
@@ -94,8 +94,9 @@ class Pace:
         """Yield each number, and how many seconds to wait before it."""
         chance = random.Random(SEED)
         due = time.monotonic()
-        for number in range(WARM, WARM + self.count):
-            due += INTERVAL_SECONDS + chance.uniform(-JITTER_SECONDS, JITTER_SECONDS)
+        interval, jitter = self.options.interval, self.options.jitter
+        for number in range(WARM, WARM + self.options.count):
+            due += interval + chance.uniform(-jitter, jitter)
             yield number, max(0.0, due - time.monotonic())
 
     def answer(self) -> Answer:
@@ -103,12 +104,12 @@ class Pace:
         return {"called": self.called, "returned": self.returned}
 
 
-def put_paced(put: Callable[[int], object], count: int) -> Answer:
+def put_paced(put: Callable[[int], object], options: Options) -> Answer:
     """Enqueue at the pace."""
     for number in range(WARM):
         put(number)
     time.sleep(IDLE_SECONDS)
-    pace = Pace(count)
+    pace = Pace(options)
     for number, wait in pace.waits():
         time.sleep(wait)
         pace.called.append(time.monotonic())
@@ -117,12 +118,12 @@ def put_paced(put: Callable[[int], object], count: int) -> Answer:
     return pace.answer()
 
 
-async def put_paced_async(put: Callable[[int], Awaitable[object]], count: int) -> Answer:
+async def put_paced_async(put: Callable[[int], Awaitable[object]], options: Options) -> Answer:
     """Enqueue at the pace, from one task of an event loop."""
     for number in range(WARM):
         await put(number)
     await asyncio.sleep(IDLE_SECONDS)
-    pace = Pace(count)
+    pace = Pace(options)
     for number, wait in pace.waits():
         await asyncio.sleep(wait)
         pace.called.append(time.monotonic())

@@ -119,7 +119,7 @@ def put_bare(options: Options) -> Answer:
 def paced(options: Options) -> Answer:
     """Enqueue at a steady pace."""
     app, task = opened(options)
-    answer = put_paced(task.enqueue, options.count)
+    answer = put_paced(task.enqueue, options)
     app.close()
     return answer
 

@@ -26,7 +26,7 @@ def put(options):
 
 
 def paced(options):
-    return put_paced(opened(options)[1], options.count)
+    return put_paced(opened(options)[1], options)
 
 
 def left(options):

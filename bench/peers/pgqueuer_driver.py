@@ -98,7 +98,7 @@ def paced(options):
             async def put(number):
                 await queries.enqueue("noop", payload(number), 0)
 
-            return await put_paced_async(put, options.count)
+            return await put_paced_async(put, options)
 
     return uvloop.run(run())
 

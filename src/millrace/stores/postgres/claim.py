@@ -155,7 +155,6 @@ class Claims:
         template, args = statement
         self.floor.note(request, rows, full=template is not FLOORED, wanted=args["limit"])
         if not rows:
-            self._lone = None
             return []
         if template is ONE:
             rows.sort()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from millrace.clock import SECOND, Clock
 from millrace.messages import Beat, ClaimRequest, InsertAnswer, NewRow, Rescued, StepAnswer
 from millrace.outcome import Outcome
 from millrace.records import LogRow
 from millrace.states import JobState
+from millrace.store import Subscription
 from millrace.stores.postgres import attempts, leases
 from millrace.stores.postgres.claim import Claims, next_due, promote
 from millrace.stores.postgres.desk import Desk
@@ -40,6 +41,15 @@ class PostgresStore(Desk, JointStore):
         super().__init__(url, clock=clock)
         self._claims = Claims()
         self._lost = Sweep()
+
+    def watch(self, on_change: Callable[[], None]) -> Subscription:
+        """Call back soon after jobs may have become claimable or changed; a claim then goes straight to the rows."""
+
+        def hinted() -> None:
+            self._claims.flowing = True
+            on_change()
+
+        return super().watch(hinted)
 
     # -- producing
 

@@ -1,0 +1,72 @@
+"""The Lua scripts: read from their files once, each with the keys that its head names. Owns how they are put together.
+
+A script's head says what it does, its arguments, its answer and what it costs, and has lines that are read here:
+
+    --! keys: meta body lease
+    --! include common
+
+Each key stands in the script as a name in capitals, `META` for the first. All keys of a deployment carry one hash tag,
+and so do those that a script makes of one of its keys and a name that only the data tell: they lie in one slot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+__all__ = ["Script", "script"]
+
+_HEAD = "--! "
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script, as the server gets it.
+
+    Attributes:
+        name: Of its file.
+        keys: The suffixes of its keys, in order.
+        text: What is run.
+        sha: The name under which the server keeps it.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    text: bytes
+    sha: bytes
+
+
+@cache
+def script(name: str) -> Script:
+    """Read a script.
+
+    >>> script("insert").keys[0]
+    'meta'
+    """
+    text = _read(name)
+    keys: tuple[str, ...] = ()
+    parts: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith(_HEAD):
+            continue
+        word, _, rest = line.removeprefix(_HEAD).partition(" ")
+        if word == "keys:":
+            keys += tuple(rest.split())
+        elif word == "include":
+            parts.append(_read(f"_{rest.strip()}"))
+        else:
+            raise ValueError(f"{name}.lua has a line {line!r} that says nothing known")
+    whole = "\n".join([_named(keys), *parts, text]).encode()
+    return Script(name, keys, whole, hashlib.sha1(whole, usedforsecurity=False).hexdigest().encode())
+
+
+def _read(name: str) -> str:
+    return files("millrace.stores.redis").joinpath("scripts", f"{name}.lua").read_text("utf-8")
+
+
+def _named(keys: Sequence[str]) -> str:
+    """Give each key its name."""
+    return "".join(f"local {key.upper()} = KEYS[{place}]\n" for place, key in enumerate(keys, 1))

@@ -11,15 +11,15 @@ import threading
 from collections.abc import Callable, Iterable
 
 from millrace.clock import Clock
+from millrace.stores.held import Held
 from millrace.stores.postgres.connection import Connection
-from millrace.stores.postgres.held import Held
 from millrace.stores.postgres.lines import Lines
 from millrace.stores.postgres.listener import Listener
 from millrace.stores.postgres.migrations import migrate, version_of
 from millrace.stores.postgres.notices import Notices
-from millrace.stores.postgres.servertime import GivenTime, ServerTime, Time
 from millrace.stores.postgres.settings import Settings
 from millrace.stores.postgres.texts import SERVER_NOW
+from millrace.stores.servertime import GivenTime, ServerTime, Time
 from millrace.stores.watchers import Watchers
 
 __all__ = ["Home"]

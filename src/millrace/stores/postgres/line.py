@@ -24,7 +24,7 @@ from millrace.stores.postgres.trouble import (
     no_longer_prepared,
     unreachable,
 )
-from millrace.stores.postgres.watchdog import Watchdog
+from millrace.stores.watchdog import Watchdog
 
 __all__ = ["Line"]
 

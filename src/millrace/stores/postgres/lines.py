@@ -13,11 +13,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from millrace.errors import StoreUnavailable
+from millrace.stores.free import Free
 from millrace.stores.postgres.connection import Connection
-from millrace.stores.postgres.free import Free
 from millrace.stores.postgres.line import Body, Line
 from millrace.stores.postgres.settings import Settings
-from millrace.stores.postgres.watchdog import Watchdog
+from millrace.stores.watchdog import Watchdog
 
 __all__ = ["Lines"]
 

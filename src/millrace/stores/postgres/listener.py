@@ -21,7 +21,7 @@ import psycopg
 from millrace.stores.postgres.connection import Connection, connect
 from millrace.stores.postgres.settings import Settings
 from millrace.stores.postgres.texts import quoted
-from millrace.stores.postgres.watchdog import Watchdog
+from millrace.stores.watchdog import Watchdog
 
 __all__ = ["QUIET", "Listener"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from millrace.stores.postgres.free import Free
+from millrace.stores.free import Free
 from tests.faults.stage import wait_for
 
 PATIENCE = 30.0  # seconds: bounds a failure, measures nothing

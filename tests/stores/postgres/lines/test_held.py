@@ -16,9 +16,9 @@ from millrace.messages import ClaimRequest, StepAnswer
 from millrace.outcome import Outcome
 from millrace.records import WorkerRow
 from millrace.states import JobState
+from millrace.stores import held as holding
+from millrace.stores.held import ENOUGH, Held, WorkerHold
 from millrace.stores.postgres import PostgresStore, from_url
-from millrace.stores.postgres import held as holding
-from millrace.stores.postgres.held import ENOUGH, Held, WorkerHold
 from millrace.testing.clock import ManualClock
 from tests.servers.cluster import Cluster
 from tests.servers.proxy import Proxy

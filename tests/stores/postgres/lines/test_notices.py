@@ -17,7 +17,7 @@ from millrace.errors import StoreUnavailable
 from millrace.stores.postgres.listener import Listener
 from millrace.stores.postgres.notices import CROWD, SPACING, WIDE
 from millrace.stores.postgres.url import read_url
-from millrace.stores.postgres.watchdog import Watchdog
+from millrace.stores.watchdog import Watchdog
 from tests.servers.cluster import Cluster
 from tests.servers.databases import Database
 from tests.servers.proxy import Proxy

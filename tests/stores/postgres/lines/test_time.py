@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from millrace.clock import SECOND
-from millrace.stores.postgres.servertime import GivenTime, ServerTime
+from millrace.stores.servertime import GivenTime, ServerTime
 from millrace.testing import ManualClock
 from tests.servers.databases import Database
 from tests.stores.postgres.lines.conftest import Bare, Opener, ask
@@ -30,7 +30,7 @@ def test_the_server_is_asked_once_and_its_time_goes_on() -> None:
 
 def test_it_is_asked_again_at_times_and_never_steps_back(monkeypatch: pytest.MonkeyPatch) -> None:
     at = 1000.0
-    monkeypatch.setattr("millrace.stores.postgres.servertime.time.monotonic", lambda: at)
+    monkeypatch.setattr("millrace.stores.servertime.time.monotonic", lambda: at)
     answers = iter([NOW, NOW - 3600 * SECOND, NOW + 500 * SECOND])
     time = ServerTime(lambda: next(answers))
     assert time.now() == NOW

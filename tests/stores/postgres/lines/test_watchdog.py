@@ -6,7 +6,7 @@ import math
 import threading
 import time
 
-from millrace.stores.postgres.watchdog import Watchdog
+from millrace.stores.watchdog import Watchdog
 from tests.stores.postgres.lines.conftest import until
 
 

@@ -2,10 +2,11 @@
 
 A script's head says what it does, its arguments, its answer and what it costs, and has lines that are read here:
 
-    --! keys: meta body lease
+    --! keys: meta body line:
     --! include common
 
-Each key stands in the script as a name in capitals, `META` for the first. All keys of a deployment carry one hash tag,
+Each key stands in the script as a name in capitals, `META` for the first. One that ends with a colon, `LINE` here, is
+not a key but what the names of such keys begin with: `LINE .. name`. All keys of a deployment carry one hash tag,
 and so do those that a script makes of one of its keys and a name that only the data tell: they lie in one slot.
 """
 
@@ -69,4 +70,4 @@ def _read(name: str) -> str:
 
 def _named(keys: Sequence[str]) -> str:
     """Give each key its name."""
-    return "".join(f"local {key.upper()} = KEYS[{place}]\n" for place, key in enumerate(keys, 1))
+    return "".join(f"local {key.rstrip(':').upper()} = KEYS[{place}]\n" for place, key in enumerate(keys, 1))

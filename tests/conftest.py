@@ -11,8 +11,30 @@ from hypothesis import HealthCheck, settings
 from tests.leaks import Held, leaks_since
 from tests.servers.databases import told
 from tests.servers.fixtures import bouncer, cluster, each_database, main_database, park, postgres
+from tests.servers.redisfixtures import (
+    each_redis,
+    each_redis_space,
+    main_redis,
+    main_redis_space,
+    redis_park,
+    redis_server,
+)
+from tests.servers.redisspaces import told_of_redis
 
-__all__ = ["bouncer", "cluster", "each_database", "main_database", "park", "postgres"]
+__all__ = [
+    "bouncer",
+    "cluster",
+    "each_database",
+    "each_redis",
+    "each_redis_space",
+    "main_database",
+    "main_redis",
+    "main_redis_space",
+    "park",
+    "postgres",
+    "redis_park",
+    "redis_server",
+]
 
 # Time is measured in bench/, never asserted in a test: a loaded machine must not turn the suite red.
 settings.register_profile("millrace", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
@@ -26,9 +48,9 @@ def pytest_sessionstart() -> None:
     resource_tracker.ensure_running()
 
 
-def pytest_report_header() -> str:
+def pytest_report_header() -> list[str]:
     """Say what the tests run on, since that differs from machine to machine."""
-    return told()
+    return [told(), told_of_redis()]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,1 +1,1 @@
-"""Servers that the tests start by themselves: PostgreSQL, a proxy that misbehaves, PgBouncer. Owns no assertion."""
+"""Servers that the tests start by themselves: PostgreSQL, PgBouncer, Redis, an unruly proxy. Owns no assertion."""

@@ -1,33 +1,19 @@
-"""The few connections of one store: which there are, and who has which when.
-
-A producer has one, for everything. A worker adds a second for steps and writes, one for beats, so that a slow claim
-delays no lease, and one for reads. The listener has its own; see `listener`.
-"""
+"""The few connections of one PostgreSQL store; see `stores.lines`. Owns how a line to it is made."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
 from collections.abc import Callable
-from typing import TypeVar
 
-from millrace.errors import StoreUnavailable
-from millrace.stores.free import Free
+from millrace.stores.lines import Lines as KeptLines
 from millrace.stores.postgres.connection import Connection
-from millrace.stores.postgres.line import Body, Line
+from millrace.stores.postgres.line import Line
 from millrace.stores.postgres.settings import Settings
-from millrace.stores.watchdog import Watchdog
 
 __all__ = ["Lines"]
 
-T = TypeVar("T")
 
-_WRITERS = 2  # while a worker is at work: more gain nothing
-
-
-class Lines:
-    """The connections of one store within one process. Nothing is opened before the first use.
+class Lines(KeptLines[Connection]):
+    """The connections of one store within one process.
 
     Args:
         settings: Where to.
@@ -35,161 +21,19 @@ class Lines:
     """
 
     def __init__(self, settings: Settings, on_open: Callable[[Connection], None]) -> None:
-        self.pid = os.getpid()
-        self.watchdog = Watchdog()
-        self._settings, self._on_open = settings, on_open
-        self._free = Free[Line]()  # lines that write and are not in use
-        self._all: list[Line] = []
-        self._beats: Line | None = None
-        self._reader: Line | None = None
-        self._beating, self._reading = threading.Lock(), threading.Lock()
-        self._changing = threading.Lock()
-        self._reached, self._closing = threading.Event(), threading.Event()
-        self._workers = 0
-        self.closed = False
-        self._add_writer()
+        def make(lines: KeptLines[Connection], name: str, deadline: float) -> Line:
+            return Line(
+                settings,
+                lines.watchdog,
+                name=name,
+                deadline=deadline,
+                on_open=on_open,
+                reached=lines.reached,
+                closing=lines.closing,
+            )
 
-    # -- calls
-
-    def write(self, body: Body[T], *, within: float | None = None, repeatable: bool = False, patient: bool = True) -> T:
-        """Run `body(connection, again)` on a connection that writes; see `Line.run`."""
-        seconds = self._settings.deadline if within is None else within
-        line = self._take(seconds)
-        try:
-            return line.run(body, within=within, repeatable=repeatable, patient=patient)
-        finally:
-            self._free.put(line)
-
-    def read(self, body: Body[T]) -> T:
-        """Run a body that only reads, and may therefore be repeated."""
-        self.check()
-        reader = self._reader
-        if reader is None:
-            return self.write(body, within=self._settings.read_deadline, repeatable=True)
-        with self._reading:
-            return reader.run(body, within=self._settings.read_deadline, repeatable=True, patient=True)
-
-    def beat(self, body: Body[T], *, within: float) -> T:
-        """Run a body that may not wait for any other, `within` seconds, and may be repeated."""
-        self.check()
-        beats = self._beats
-        if beats is None:
-            return self.write(body, within=within, repeatable=True, patient=False)
-        with self._beating:
-            return beats.run(body, within=within, repeatable=True, patient=False)
-
-    # -- workers
-
-    def begin_work(self) -> None:
-        """A worker starts in this process: the first one brings its connections with it."""
-        with self._changing:
-            self._workers += 1
-            if self._workers > 1:
-                return
-            if len(self._all) < _WRITERS:
-                self._add_writer()
-            settings = self._settings
-            self._beats = self._line("millrace beats", settings.deadline)
-            self._reader = self._line("millrace reads", settings.read_deadline)
-
-    def end_work(self) -> None:
-        """A worker of this process has stopped; the last one takes its connections along."""
-        with self._changing:
-            self._workers -= 1
-            if self._workers:
-                return
-            beats, self._beats = self._beats, None
-            reader, self._reader = self._reader, None
-            with contextlib.suppress(StoreUnavailable):  # all are in use, or closed: then it stays
-                spare = self._take(self._settings.deadline)
-                self._all.remove(spare)
-                spare.drop()
-        for line, lock in ((beats, self._beating), (reader, self._reading)):
-            if line is not None:
-                with lock:
-                    line.drop()
-
-    # -- their end
-
-    def close(self) -> None:
-        """Close all connections, once the calls under way have ended, as their deadlines see to.
-
-        A second call does nothing.
-        """
-        with self._changing:
-            if self.closed:
-                return
-            self.closed = True
-            self._closing.set()
-            lines = [line for _ in self._all if (line := self._free.take()) is not None]
-            for each in lines:
-                each.drop()
-                self._free.put(each)  # for those who wait for one, to learn that it is over
-            for line, lock in ((self._beats, self._beating), (self._reader, self._reading)):
-                if line is not None:
-                    with lock:
-                        line.drop()
-        self.watchdog.stop()
-
-    def drop(self) -> None:
-        """Close the connections that are not in use; calls open new ones."""
-        lines: list[Line] = []
-        while (free := self._free.take(0.0)) is not None:
-            lines.append(free)
-        for line in lines:
-            line.drop()
-            self._free.put(line)
-
-    @property
-    def opened(self) -> bool:
-        """Whether there is a connection that writes."""
-        return any(line.connection is not None for line in self._all)
-
-    @property
-    def working(self) -> bool:
-        """Whether a worker is at work in this process."""
-        return self._workers > 0
+        super().__init__(settings, make)
 
     def is_own(self, backend: int) -> bool:
         """Tell whether a server process is the other end of one of these connections."""
-        return any(line.connection is not None and line.connection.backend == backend for line in self._every())
-
-    def _every(self) -> list[Line]:
-        return [line for line in (*self._all, self._beats, self._reader) if line is not None]
-
-    def check(self) -> None:
-        """See that it is open.
-
-        Raises:
-            StoreUnavailable: It was closed.
-        """
-        if self.closed:
-            raise StoreUnavailable(f"the store of {self._settings.url} is closed; open it anew")
-
-    def _add_writer(self) -> None:
-        line = self._line("millrace", self._settings.deadline)
-        self._all.append(line)
-        self._free.put(line)
-
-    def _line(self, name: str, deadline: float) -> Line:
-        return Line(
-            self._settings,
-            self.watchdog,
-            name=name,
-            deadline=deadline,
-            on_open=self._on_open,
-            reached=self._reached,
-            closing=self._closing,
-        )
-
-    def _take(self, seconds: float) -> Line:
-        self.check()
-        line = self._free.take(seconds)
-        if line is None:
-            raise StoreUnavailable(
-                f"the connections to {self._settings.url} were all in use for {seconds:.1f} s; nothing was written"
-            )
-        if self.closed:
-            self._free.put(line)
-            self.check()
-        return line
+        return any(line.connection is not None and line.connection.backend == backend for line in self.every())

@@ -30,6 +30,7 @@ PERMITS: dict[str, Permit] = {
     "psycopg": Permit(("stores.postgres",)),
     "psycopg_pool": Permit(("stores.postgres",)),
     "redis": Permit(("stores.redis",)),
+    "hiredis": Permit(("stores.redis",)),
     "rich": Permit(("cli", "demo"), lazily=True),
     "watchfiles": Permit(("cli",), lazily=True),
     "starlette": Permit(("dashboard", "contrib")),

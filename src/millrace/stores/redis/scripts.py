@@ -4,10 +4,12 @@ A script's head says what it does, its arguments, its answer and what it costs, 
 
     --! keys: meta body line:
     --! include common
+    --! durable
 
 Each key stands in the script as a name in capitals, `META` for the first. One that ends with a colon, `LINE` here, is
 not a key but what the names of such keys begin with: `LINE .. name`. All keys of a deployment carry one hash tag,
 and so do those that a script makes of one of its keys and a name that only the data tell: they lie in one slot.
+What a durable script has written is acknowledged only once it is where the store's `wait` wants it too.
 """
 
 from __future__ import annotations
@@ -32,12 +34,14 @@ class Script:
         keys: The suffixes of its keys, in order.
         text: What is run.
         sha: The name under which the server keeps it.
+        durable: Whether its answer waits for replicas, or for the disk, where the store is told to.
     """
 
     name: str
     keys: tuple[str, ...]
     text: bytes
     sha: bytes
+    durable: bool = False
 
 
 @cache
@@ -50,6 +54,7 @@ def script(name: str) -> Script:
     text = _read(name)
     keys: tuple[str, ...] = ()
     parts: list[str] = []
+    durable = False
     for line in text.splitlines():
         if not line.startswith(_HEAD):
             continue
@@ -58,10 +63,12 @@ def script(name: str) -> Script:
             keys += tuple(rest.split())
         elif word == "include":
             parts.append(_read(f"_{rest.strip()}"))
+        elif word == "durable":
+            durable = True
         else:
             raise ValueError(f"{name}.lua has a line {line!r} that says nothing known")
     whole = "\n".join([_named(keys), *parts, text]).encode()
-    return Script(name, keys, whole, hashlib.sha1(whole, usedforsecurity=False).hexdigest().encode())
+    return Script(name, keys, whole, hashlib.sha1(whole, usedforsecurity=False).hexdigest().encode(), durable)
 
 
 def _read(name: str) -> str:

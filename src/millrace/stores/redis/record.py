@@ -1,7 +1,9 @@
-"""The record of a job in the hash `meta`, as the scripts have it too (`scripts/_common.lua`). Owns its form.
+"""The record of a job in the hash `meta` and its body in `body`, as the scripts have them too (`scripts/_common.lua`).
 
-What changes stands in a fixed form in front, the names behind; a transition rewrites it whole. 0 means "none" for the
-times of starting, lease and end, as no job has any of them in 1970, and for the reason.
+What changes stands in a fixed form, first what a claim and a finish write, the names behind; a transition rewrites it
+whole. 0 means "none" for the times of starting, lease and end, as no job has any of them in 1970, and for the reason.
+The body is written once. Both end with a byte of salt: the scripts hold them as Lua strings, whose hash counts the last
+byte and few others, and strings of one hash are looked through one by one.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from typing import Final
+
+import msgspec
 
 from millrace.states import JobState, Reason
 
@@ -20,16 +24,20 @@ __all__ = [
     "REASONS",
     "REASON_NUMBERS",
     "STATES",
+    "read_body",
+    "read_names",
     "worker_bytes",
     "worker_number",
+    "write_body",
+    "write_names",
 ]
 
-FORM: Final = struct.Struct(">BBIIIIIIhdddddd8s")
-#: state, reason, claim, rev, attempt, max_attempts, crashes, max_crashes, priority, due, created, started, lease,
-#: finished, expires, worker; then queue, NUL, task, NUL, unique key (empty: none).
+FORM: Final = struct.Struct(">BBIIIqqqq8sIIIhqq")
+#: state, reason, claim, rev, attempt, started, lease, finished, expires, worker, max_attempts, crashes, max_crashes,
+#: priority, due, created; then queue, NUL, task, NUL, unique key (empty: none), salt.
 
 NOBODY: Final = bytes(8)  #: no worker
-FOR_EVER: Final = -1.0  #: the time at which a job goes that is kept for ever; 0 is one that has not ended
+FOR_EVER: Final = -1  #: the time at which a job goes that is kept for ever; 0 is one that has not ended
 
 STATES: Final = (
     JobState.SCHEDULED,
@@ -45,6 +53,11 @@ NUMBERS: Final[Mapping[JobState, int]] = {state: number for number, state in enu
 
 REASONS: Final[tuple[Reason | None, ...]] = (None, *Reason)
 REASON_NUMBERS: Final[Mapping[Reason | None, int]] = {reason: number for number, reason in enumerate(REASONS)}
+
+_PLAIN = b"\0"  # a body without tags and options
+_LENGTH = struct.Struct(">I")
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(tuple[tuple[str, ...] | bool, str | bool]).decode
 
 
 def worker_bytes(worker: int | None) -> bytes:
@@ -63,3 +76,51 @@ def worker_number(packed: bytes) -> int | None:
     258
     """
     return None if packed == NOBODY else int.from_bytes(packed, "big", signed=True)
+
+
+def write_names(queue: str, task: str, key: str | None) -> bytes:
+    r"""Pack the names of a record, without its salt; a key may hold no NUL, and names neither.
+
+    >>> write_names("mail", "send", None)
+    b'mail\x00send\x00'
+    """
+    return f"{queue}\0{task}\0{key or ''}".encode()
+
+
+def read_names(names: bytes) -> tuple[str, str, str | None]:
+    """Read them.
+
+    >>> read_names(write_names("mail", "send", "k"))
+    ('mail', 'send', 'k')
+    """
+    queue, task, key = names.decode().split("\0", 2)
+    return queue, task, key or None
+
+
+def write_body(id: bytes, args: bytes, tags: tuple[str, ...] = (), options: bytes | None = None) -> bytes:
+    """Pack what a job is given for good.
+
+    >>> write_body(bytes(16), b"{}")
+    b'\\x00{}\\x00'
+    """
+    if not tags and options is None:
+        return b"".join((_PLAIN, args, id[15:]))
+    head = _pack((tags or False, False if options is None else options.decode()))
+    return b"".join((b"\1", _LENGTH.pack(len(head)), head, args, id[15:]))
+
+
+def read_body(body: bytes) -> tuple[bytes, tuple[str, ...], bytes | None]:
+    """Return arguments, tags and options.
+
+    >>> read_body(write_body(bytes(16), b"{}", ("a",), b'{"lease":1.0}'))
+    (b'{}', ('a',), b'{"lease":1.0}')
+    """
+    if body[0] == 0:
+        return body[1:-1], (), None
+    end = 5 + _LENGTH.unpack_from(body, 1)[0]
+    tags, options = _unpack(body[5:end])
+    return (
+        body[end:-1],
+        tags if isinstance(tags, tuple) else (),
+        options.encode() if isinstance(options, str) else None,
+    )

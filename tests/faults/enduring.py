@@ -1,0 +1,33 @@
+"""A chaos that befalls a company on a server's store, and whose history is checked. Owns what each such test asserts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.chaos import Chaos
+from tests.faults.company import open_company
+from tests.faults.history import Report, check
+
+__all__ = ["Endure", "endure"]
+
+Endure = Callable[..., Report]
+
+
+@pytest.fixture
+def endure(tmp_path: Path) -> Endure:
+    """Let a chaos befall a company, and check its history, which must be free of violations."""
+
+    def run(url: str, *, seed: int = 1, lose: Callable[[], int | None] = lambda: None, **told: object) -> Report:
+        with open_company(tmp_path, url) as company:
+            chaos = Chaos(company, seed, **told)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+            chaos.run()
+            report = check(company.events(), company.rows(), forked_at=lose())
+        print(f"\n{chaos.refusals} calls refused, healed in {chaos.healed_after:.1f} s; {report}")  # noqa: T201
+        assert report.violations == []
+        assert report.enqueued > 0
+        return report
+
+    return run

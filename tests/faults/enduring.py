@@ -1,4 +1,4 @@
-"""A chaos that befalls a company on a server's store, and whose history is checked. Owns what each such test asserts."""
+"""A chaos that befalls a company on a server's store, and whose history is checked. Owns what every such test asks."""
 
 from __future__ import annotations
 

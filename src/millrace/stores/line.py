@@ -114,6 +114,11 @@ class Line(Generic[C]):
         """See to the connection after an error; tell whether nothing was done, so that the same will do once more."""
         raise NotImplementedError
 
+    def _passes(self, error: BaseException) -> bool:
+        """Tell whether what a new connection has met will be over before long, so that it is worth waiting for."""
+        del error
+        return False
+
     # -- calls
 
     def run(self, body: Body[C, T], *, within: float | None = None, repeatable: bool, patient: bool) -> T:
@@ -222,9 +227,12 @@ class Line(Generic[C]):
             lost = connection.lost
             connection.close()
             trouble = self._explained(error, self._deadline, lost=lost, late=connection.late)
-            if trouble is None:
-                raise
-            raise (_Away(trouble) if lost else trouble) from error
+            passes = lost or self._passes(error)
+            if trouble is not None:
+                raise (_Away(trouble) if passes else trouble) from error
+            if passes and isinstance(error, MillraceError):
+                raise _Away(error) from None
+            raise
         connection.until = math.inf
         self._reached.set()
         self._connection = connection

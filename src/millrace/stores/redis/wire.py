@@ -12,8 +12,8 @@ import re
 import select
 import socket
 import ssl
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
 
 import hiredis
 
@@ -22,6 +22,9 @@ from millrace.stores.redis.session import Argument
 from millrace.stores.redis.settings import FSYNC, Settings, Wait
 
 __all__ = ["Connection", "Lost", "Refused", "Unconfirmed", "WireError", "connect"]
+
+#: Its stub knows commands of one word only.
+_pack: Callable[[tuple[Argument, ...]], bytes] = cast("Any", hiredis).pack_command
 
 _MORE: Final = object()  # the reply is not complete yet
 _CHUNK = 1 << 16
@@ -115,7 +118,7 @@ class Connection:
 
     def replies(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """Run commands in one trip; an error of the server's stands among the answers as `Refused`."""
-        return self._exchange([_packed(words) for words in commands])
+        return self._exchange([_pack(tuple(words)) for words in commands])
 
     def scripts(self, calls: Sequence[tuple[Script, Sequence[bytes], Sequence[Argument]]]) -> list[Any]:
         """Run scripts in one trip, each atomic by itself; return their answers.
@@ -138,12 +141,12 @@ class Connection:
     def _evaluate(self, verb: bytes, calls: Sequence[tuple[Script, Sequence[bytes], Sequence[Argument]]]) -> list[Any]:
         by_name = verb == b"EVALSHA"
         packed = [
-            _packed((verb, script.sha if by_name else script.text, len(keys), *keys, *args))
+            _pack((verb, script.sha if by_name else script.text, len(keys), *keys, *args))
             for script, keys, args in calls
         ]
         if self._wait is None or not any(script.durable for script, _, _ in calls):
             return self._exchange(packed)
-        *answers, confirmed = self._exchange([*packed, _packed(self._wait)])
+        *answers, confirmed = self._exchange([*packed, _pack(self._wait)])
         return [
             answer if type(answer) is Refused or not script.durable else self._confirmed(answer, confirmed)
             for (script, _, _), answer in zip(calls, answers, strict=True)
@@ -191,7 +194,7 @@ class Connection:
     def send(self, *words: Argument) -> None:
         """Send a command and read no reply: it comes among the messages."""
         try:
-            self._socket.sendall(_packed(words))
+            self._socket.sendall(_pack(words))
         except OSError as error:
             raise self._gone(error) from error
 
@@ -234,11 +237,6 @@ class Connection:
         self.lost = True
         self._socket.close()
         self._second.close()
-
-
-def _packed(words: Sequence[Argument]) -> bytes:
-    packed: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type] # its stub means one word
-    return packed
 
 
 def _waiting(wait: Wait, patience: float) -> tuple[Argument, ...] | None:

@@ -11,6 +11,7 @@ import pytest
 from millrace import JobState, Millrace, NewJob
 from millrace.ids import new_worker_id
 from millrace.messages import ClaimRequest
+from millrace.worker.steps import Steps
 from tests.worker.conftest import Hire
 from tests.worker.stages import Stage
 from tests.worker.waiting import PATIENCE, await_event, eventually
@@ -206,7 +207,12 @@ def test_a_job_with_one_lost_lease_left_runs_alone(app: Millrace, hire: Hire, *,
     assert killer.refresh().crashes == 2
 
 
-def test_a_job_that_must_be_alone_is_given_back_at_a_stop(app: Millrace, hire: Hire) -> None:
+@pytest.mark.parametrize("looks", ["again", "no more"])
+def test_a_job_that_must_be_alone_is_given_back_at_a_stop(
+    app: Millrace, hire: Hire, monkeypatch: pytest.MonkeyPatch, looks: str
+) -> None:
+    if looks == "no more":  # the claim loop, before it could
+        monkeypatch.setattr(Steps, "turn_alone", lambda _: False)
     began, go = threading.Event(), threading.Event()
 
     @app.task

@@ -145,6 +145,7 @@ class Shift:
         if self._watch is not None:
             self._watch.close()
         self._claimer.close()
+        self._steps.give_back_alone()
         self._write_the_rest()
         self._maintenance.unregister()
         for crew in (self._threads, self._children, self._loop):

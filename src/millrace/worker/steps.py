@@ -291,6 +291,13 @@ class Steps:
         self.give_back_waiting()
         self.bell.ring()
 
+    def give_back_alone(self) -> None:
+        """Give back the job that waits to run alone: the claim loop has ended, and none begins it any more."""
+        row, self.alone = self.alone, None
+        if row is not None and not self.alone_begun:
+            self._floor.give_back(row)
+            self._floor.let_go()
+
     def turn_alone(self) -> bool:
         """Begin the job that must run alone once all else has ended and is written; go on once it has ended.
 

@@ -1,0 +1,117 @@
+"""Proving that all keys agree: each job is in the places that its record says and in no other, and counts are right.
+
+Owns the walk; what is looked at stands in the scripts `deep`, `orphans` and `sums`. It goes in short looks, between
+which others may change what they like: each look is true by itself. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+from uuid import UUID
+
+from millrace.stores.redis.scripts import script
+from millrace.stores.redis.session import Session
+
+__all__ = ["find_faults"]
+
+DEEP: Final = script("deep")
+ORPHANS: Final = script("orphans")
+SUMS: Final = script("sums")
+
+_ENOUGH = 100  #: faults; who has more need not read them
+_ID_BYTES = 16
+
+#: Keys whose members are looked at one by one.
+_PLACES: Final = ("meta", "body", "result", "error", "progress", "later", "lease", "ended", "uniq", "turns")
+_ODD: Final = ("3", "4", "6", "7")
+_FAMILIES: Final = ("line", "tag", "tasks", "attempts", "log")  #: whose names go on
+_KNOWN: Final = frozenset({*_PLACES, "odd", "all", "counts", "queues", "workers", "locks", "serial", "format"})
+_ESCAPED = re.compile(rb"([\\*?\[\]])")
+
+
+def find_faults(session: Session, *, most: int = _ENOUGH) -> list[str]:
+    """Return what does not agree, a sentence each, and nothing where all does.
+
+    Args:
+        session: To read.
+        most: So many sentences will do.
+    """
+    return list(islice(_faults(session), most))
+
+
+def _faults(session: Session) -> Iterator[str]:
+    before = yield from _sums(session)
+    numbers = yield from _jobs(session)
+    after = yield from _sums(session)
+    if before == after and numbers != after:  # else there were changes on the way, and the walk met no one moment
+        for field in sorted(numbers.keys() | after.keys()):
+            if numbers[field] != after[field]:
+                yield f"counts say {after[field]} of {field}, and there are {numbers[field]}"
+    for place in _PLACES:
+        yield from _orphans(session, place, b"")
+    for state in _ODD:
+        yield from _orphans(session, "odd", state.encode())
+    yield from _families(session)
+
+
+def _sums(session: Session) -> Generator[str, None, Counter[str]]:
+    differing, counts = session.run(SUMS)
+    for what, counted, there in zip(differing[::3], differing[1::3], differing[2::3], strict=True):
+        yield f"the counts say {counted} where there are {there}: {_text(what)}"
+    return _counter(counts)
+
+
+def _jobs(session: Session) -> Generator[str, None, Counter[str]]:
+    numbers: Counter[str] = Counter()
+    after = b""
+    while True:
+        after, told, faults = session.run(DEEP, after)
+        numbers += _counter(told)
+        for id, what in zip(faults[::2], faults[1::2], strict=True):
+            yield f"job {UUID(bytes=id)} {_text(what)}"
+        if not after:
+            return numbers
+
+
+def _counter(told: Sequence[Any]) -> Counter[str]:
+    return Counter({_text(field): int(number) for field, number in zip(told[::2], told[1::2], strict=True)})
+
+
+def _orphans(session: Session, kind: str, name: bytes) -> Iterator[str]:
+    cursor: Any = 0
+    while True:
+        cursor, orphans = session.run(ORPHANS, kind, name, cursor)
+        where = f"{kind}:{_text(name)}" if name else kind
+        for orphan in orphans:
+            yield f"{_text(orphan)} stands in {where} and does not belong there"
+        if int(cursor) == 0:
+            return
+
+
+def _families(session: Session) -> Iterator[str]:
+    """Look at the keys whose names only the data tell."""
+    head = session.keys.key("")
+    cursor: Any = 0
+    while True:
+        cursor, found = session.command("SCAN", cursor, "MATCH", _ESCAPED.sub(rb"\\\1", head) + b"*", "COUNT", 500)
+        for key in found:
+            family, _, name = key.removeprefix(head).partition(b":")
+            kind = family.decode()
+            if kind in _FAMILIES:
+                yield from _orphans(session, kind, name)
+            elif kind not in _KNOWN:
+                yield f"key {_text(key)} is none of ours"
+        if int(cursor) == 0:
+            return
+
+
+def _text(name: bytes) -> str:
+    """Write a name or an id as people can read it."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return str(UUID(bytes=name)) if len(name) == _ID_BYTES else repr(name)

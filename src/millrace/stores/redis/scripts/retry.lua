@@ -1,0 +1,54 @@
+-- Make jobs pending and due now, as if just enqueued; attempts and log stay, and a success becomes a row of them.
+-- ARGV: now, the states that may change (digits), whether there are new arguments (1), these, ids
+-- Answer: of each id whether it was changed, its record, body, result, error, progress; then of
+--   each job that another one of its key has stopped: its place, that one's id, record, body, result, error, progress
+-- Costs O(n log N) for n ids, of which the client sends at most 500.
+--! keys: meta body result error progress line: tasks: turns serial queues later lease ended all odd: uniq counts tag:
+--! keys: attempts: log: wake ends
+--! include common
+--! include batch
+
+local now, states = clock(ARGV[1]), ARGV[2]
+local args = ARGV[3] == '1' and ARGV[4]
+local chosen, batch, taken, stopped, holders = read_chosen(ARGV[5]), new_batch(), {}, {}, {}
+
+local function holder_of(r, id)
+  if r.key == '' then return end
+  local holder = taken[r.key] or redis.call('HGET', UNIQ, r.key)
+  if holder and holder ~= id then return holder end
+end
+
+local function with_arguments(body, id)
+  local _, _, from = read_body(body)
+  return string.sub(body, 1, from - 1) .. args .. string.sub(id, -1)
+end
+
+change_chosen(chosen, states, function(r, id, place)
+  local holder = holder_of(r, id)
+  if holder then
+    stopped[#stopped + 1] = place
+    holders[#holders + 1] = holder
+    return false
+  end
+  if r.key ~= '' then taken[r.key] = id end
+  take_out(batch, r, id)
+  if r.state == COMPLETED then
+    push(batch, ATTEMPTS .. id, 50, {attempt_row(r, r.finished, 'completed')})
+  end
+  r.rev, r.state, r.reason, r.due = r.rev + 1, PENDING, 0, now
+  r.attempt, r.crashes, r.lease, r.finished, r.expires = 0, 0, 0, 0, 0
+  for _, key in ipairs({RESULT, ERROR, PROGRESS}) do put(batch.fields, key, id) end
+  chosen.result[place], chosen.error[place], chosen.progress[place] = false, false, false
+  if args then
+    chosen.body[place] = with_arguments(chosen.body[place], id)
+    put(batch.sets, BODY, id, chosen.body[place])
+  end
+  put_in(batch, r, id)
+  return true
+end)
+write_batch(batch)
+
+local answer = tell_of(chosen)
+answer[7], answer[8] = stopped, holders
+for place, part in ipairs({read_parts(holders)}) do answer[8 + place] = part end -- as they are after all was written
+return answer

@@ -39,7 +39,7 @@ FORM: Final = struct.Struct(">BBIIIqqqq8sIIIhqq")
 NOBODY: Final = bytes(8)  #: no worker
 FOR_EVER: Final = -1  #: the time at which a job goes that is kept for ever; 0 is one that has not ended
 
-STATES: Final = (
+STATES: Final[tuple[JobState, ...]] = (
     JobState.SCHEDULED,
     JobState.PENDING,
     JobState.RUNNING,
@@ -98,10 +98,10 @@ def read_names(names: bytes) -> tuple[str, str, str | None]:
 
 
 def write_body(id: bytes, args: bytes, tags: tuple[str, ...] = (), options: bytes | None = None) -> bytes:
-    """Pack what a job is given for good.
+    r"""Pack what a job is given for good.
 
     >>> write_body(bytes(16), b"{}")
-    b'\\x00{}\\x00'
+    b'\x00{}\x00'
     """
     if not tags and options is None:
         return b"".join((_PLAIN, args, id[15:]))

@@ -13,11 +13,13 @@ from millrace.stores.redis.record import FORM, NOBODY, REASONS, STATES, read_bod
 __all__ = ["claimed_rows", "job_row", "job_rows", "pack_error", "pack_progress", "read_error", "read_progress"]
 
 _AT = FORM.size  # where the names begin
+_NOTHING = (None, None, None)
 _MANY = 1000  # pairs of names kept at hand
 _form = FORM.unpack_from
 _pack = msgspec.msgpack.Encoder().encode
 _error = msgspec.msgpack.Decoder(tuple[str, str]).decode
 _progress = msgspec.msgpack.Decoder(tuple[float, str | None]).decode
+_states, _reasons = dict(enumerate(STATES)), dict(enumerate(REASONS))
 _known: dict[bytes, tuple[str, str, None]] = {}
 
 
@@ -53,11 +55,10 @@ def job_row(
     id: bytes,
     record: bytes,
     body: bytes,
-    result: bytes | None = None,
-    error: bytes | None = None,
-    progress: bytes | None = None,
+    left: Sequence[bytes | None] = _NOTHING,
 ) -> JobRow:
-    """Build the row of one job, by position: about two microseconds."""
+    """Build the row of one job, by position: about two microseconds. What is `left`: its result, error and progress."""
+    result, error, progress = left
     (
         state, reason, claim, rev, attempt, started, lease, finished, expires, worker, max_attempts, crashes,
         max_crashes, priority, due, created,
@@ -69,9 +70,9 @@ def job_row(
     else:
         args, tags, options = body[1:-1], (), None
     return JobRow(
-        0, id, task, queue, args, STATES[state], priority, due, created, attempt, max_attempts, claim, crashes,
+        0, id, task, queue, args, _states[state], priority, due, created, attempt, max_attempts, claim, crashes,
         max_crashes, rev, None if worker == NOBODY else int.from_bytes(worker, "big", signed=True), lease or None,
-        started or None, finished or None, expires if expires > 0 else None, REASONS[reason], key, tags, options,
+        started or None, finished or None, expires if expires > 0 else None, _reasons[reason], key, tags, options,
         None if progress is None else read_progress(progress), result, None if error is None else _error(error)[1],
     )  # fmt: skip
 
@@ -83,10 +84,7 @@ def job_rows(ids: Iterable[bytes], parts: Sequence[Sequence[Any]]) -> list[JobRo
         ids: In the order of the parts.
         parts: Records, bodies, results, errors and progress, as `read_parts` of the scripts returns them.
     """
-    return [
-        None if record is None or body is None else job_row(id, record, body, result, error, progress)
-        for id, record, body, result, error, progress in zip(ids, *parts, strict=True)
-    ]
+    return list(map(_row_if_there, ids, *parts))
 
 
 def claimed_rows(claimed: Sequence[bytes], bodies: Sequence[bytes], left: Sequence[Any]) -> list[JobRow]:
@@ -100,9 +98,13 @@ def claimed_rows(claimed: Sequence[bytes], bodies: Sequence[bytes], left: Sequen
     ids, records = claimed[::2], claimed[1::2]
     rows = list(map(job_row, ids, records, bodies))
     for at in range(0, len(left), 4):
-        place, result, error, progress = left[at : at + 4]
-        rows[place - 1] = job_row(ids[place - 1], records[place - 1], bodies[place - 1], result, error, progress)
+        place: int = left[at] - 1
+        rows[place] = job_row(ids[place], records[place], bodies[place], left[at + 1 : at + 4])
     return rows
+
+
+def _row_if_there(id: bytes, record: Any, body: Any, *left: Any) -> JobRow | None:
+    return None if record is None or body is None else job_row(id, record, body, left)
 
 
 def _names(names: bytes) -> tuple[str, str, str | None]:

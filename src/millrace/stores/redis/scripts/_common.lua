@@ -178,7 +178,9 @@ local function tell(queues)
   for _, queue in ipairs(queues) do redis.call('PUBLISH', WAKE, queue) end
 end
 
+-- Fields of a hash, false for one that is not there.
 local function read_fields(key, ids)
+  if not ids[1] then return {} end
   if #ids <= 2000 then return redis.call('HMGET', key, unpack(ids)) end
   local fields = {}
   for first = 1, #ids, 2000 do
@@ -192,7 +194,6 @@ end
 -- (META BODY RESULT ERROR PROGRESS) Return what jobs are told by, as five lists: records, bodies, results, errors and
 -- progress, false for what is not there; see `rows.py`. The last three only a job has that was claimed once.
 local function read_parts(ids)
-  if #ids == 0 then return {}, {}, {}, {}, {} end
   return read_fields(META, ids), read_fields(BODY, ids), read_fields(RESULT, ids), read_fields(ERROR, ids),
     read_fields(PROGRESS, ids)
 end

@@ -1,0 +1,110 @@
+"""Inserting jobs. Owns the arguments of the script, in which what many jobs share is said once, and its answer."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from millrace.errors import ConfigurationError
+from millrace.messages import Existing, InsertAnswer, NewRow
+from millrace.stores.redis.record import write_body, write_names
+from millrace.stores.redis.rows import job_rows
+from millrace.stores.redis.scripts import script
+from millrace.stores.redis.session import Argument, Session
+
+__all__ = ["INSERT", "MOST_ROWS", "insert"]
+
+INSERT: Final = script("insert")
+MOST_ROWS: Final = 1000  #: in one script, which is atomic
+
+_MOST_BYTES = 16 << 20
+_LATEST = 1 << 53  # microseconds, in the year 2255: a double holds no later time exactly
+_BETWEEN = 2  # NUL characters between three names
+_SHARED = struct.Struct(">IIIh")  # max_attempts, crashes, max_crashes, priority, as they stand in a record
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def insert(session: Session, rows: Sequence[NewRow]) -> InsertAnswer:
+    """Insert jobs, and tell which were there already: all of at most 1,000 go in or, on an error, none.
+
+    Where the call may have been made before and its reply was lost, a job of the same id is what that call wrote.
+    """
+    chunks = list(_chunks(rows))
+    replies = session.trip([(INSERT, _arguments(chunk)) for chunk in chunks])
+    existing: dict[int, Existing] = {}
+    start = 0
+    for chunk, reply in zip(chunks, replies, strict=True):
+        if len(reply) > 1:
+            existing |= _stopped(reply, start, again=session.again)
+        start += len(chunk)
+    return InsertAnswer(int(replies[0][0]), existing)
+
+
+def _stopped(reply: Sequence[Any], start: int, *, again: bool) -> dict[int, Existing]:
+    _, stopped, others, parts = reply
+    told = zip(stopped[::2], stopped[1::2], job_rows(others, parts), strict=True)
+    return {
+        start + place - 1: Existing(row, by_key=bool(by_key))
+        for place, by_key, row in told
+        if row is not None and (by_key or not again)
+    }
+
+
+def _chunks(rows: Sequence[NewRow]) -> Iterator[Sequence[NewRow]]:
+    """Cut a call into what one script may take."""
+    if len(rows) <= MOST_ROWS and sum([len(row.args) for row in rows]) <= _MOST_BYTES:
+        yield rows
+        return
+    first = size = 0
+    for place, row in enumerate(rows):
+        size += len(row.args)
+        if place > first and (place - first == MOST_ROWS or size > _MOST_BYTES):
+            yield rows[first:place]
+            first, size = place, len(row.args)
+    yield rows[first:]
+
+
+def _arguments(rows: Sequence[NewRow]) -> Sequence[Argument]:
+    kinds: dict[tuple[Any, ...], int] = {}
+    which = [
+        kinds.setdefault(
+            (row.queue, row.task, row.unique_key, row.priority, row.max_attempts, row.max_crashes), len(kinds) + 1
+        )
+        for row in rows
+    ]
+    ids = b"".join([row.id for row in rows])
+    if len(ids) != 16 * len(rows):
+        raise ConfigurationError("a job's id must have 16 bytes")
+    keyed = any(key is not None for _, _, key, *_ in kinds)
+    dues, delays = [row.due for row in rows], [row.delay for row in rows]
+    if dues.count(None) < len(dues) or any(delays):
+        _check_times(dues, delays)
+    tags = [row.tags or None for row in rows]
+    head = (
+        len(rows),
+        len(kinds),
+        which if len(kinds) > 1 else None,
+        keyed,
+        dues if dues.count(None) < len(dues) else None,
+        delays if any(delays) else None,
+        tags if any(tags) else None,
+    )
+    bodies = [write_body(row.id, row.args, row.tags, row.options) for row in rows]
+    return _pack(head), ids, *map(_kind, kinds), *bodies
+
+
+def _kind(kind: tuple[Any, ...]) -> bytes:
+    queue, task, key, priority, max_attempts, max_crashes = kind
+    names = write_names(queue, task, key)
+    if names.count(0) != _BETWEEN:
+        raise ConfigurationError(f"queue {queue!r}, task {task!r} and unique key {key!r} may hold no NUL character")
+    return _SHARED.pack(max_attempts, 0, max_crashes, priority) + names
+
+
+def _check_times(dues: Sequence[int | None], delays: Sequence[int]) -> None:
+    latest = max(0, *delays, *(due for due in dues if due is not None))
+    if latest >= _LATEST:
+        raise ConfigurationError(f"a job cannot be due {latest} microseconds after 1970: Redis takes times until 2255")

@@ -1,0 +1,108 @@
+"""Leases: extending them, with what comes in a beat, and taking them back. Owns their changes between claim and end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from millrace.messages import Beat, Rescued
+from millrace.states import JobState
+from millrace.stores.redis.record import FORM, STATES, read_names, worker_bytes, worker_number
+from millrace.stores.redis.rows import pack_progress
+from millrace.stores.redis.scripts import script
+from millrace.stores.redis.session import Argument, Session
+
+__all__ = ["AT_ONCE", "extend", "read_cancelling", "rescue"]
+
+EXTEND: Final = script("extend")
+CANCELLING: Final = script("cancelling")
+RESCUE: Final = script("rescue")
+AT_ONCE: Final = 500  #: jobs that one script extends or rescues
+
+_FOR_EVER = -1
+_states = dict(enumerate(STATES))
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def extend(session: Session, worker: int, beats: Sequence[Beat]) -> list[JobState | None]:
+    """Write beats; return each job's state, None where the claim is lost."""
+    some = _merged(beats)
+    packed = worker_bytes(worker)
+    chunks = [some[first : first + AT_ONCE] for first in range(0, len(some), AT_ONCE)]
+    replies = session.trip([(EXTEND, _told(packed, chunk)) for chunk in chunks])
+    states = [state for reply in replies for state in reply]
+    held = {_attempt(beat): _states[state] for beat, state in zip(some, states, strict=True) if state >= 0}
+    return [held.get(_attempt(beat)) for beat in beats]
+
+
+def _told(worker: bytes, beats: Sequence[Beat]) -> Sequence[Argument]:
+    rows = [(beat.claim, beat.lease, int(beat.progress is not None), int(beat.result is not None)) for beat in beats]
+    blobs: list[Argument] = []
+    for beat in beats:
+        if beat.progress is not None:
+            blobs.append(pack_progress(beat.progress))
+        if beat.result is not None:
+            blobs.append(beat.result)
+    return worker, _pack(rows), b"".join([beat.id for beat in beats]), *blobs
+
+
+def _attempt(beat: Beat) -> tuple[bytes, int]:
+    return beat.id, beat.claim
+
+
+def _merged(beats: Sequence[Beat]) -> Sequence[Beat]:
+    """Make one beat of several for the same attempt: the last word on each matter counts."""
+    merged: dict[tuple[bytes, int], Beat] = {}
+    for beat in beats:
+        claimed = _attempt(beat)
+        before = merged.get(claimed)
+        merged[claimed] = (
+            beat
+            if before is None
+            else Beat(
+                beat.ref,
+                beat.id,
+                beat.claim,
+                before.lease if beat.lease is None else beat.lease,
+                beat.progress or before.progress,
+                before.result if beat.result is None else beat.result,
+            )
+        )
+    return beats if len(merged) == len(beats) else list(merged.values())
+
+
+def read_cancelling(session: Session, worker: int) -> list[tuple[bytes, int]]:
+    """Return (id, claim) of the worker's jobs that were asked to cancel."""
+    found: list[tuple[bytes, int]] = []
+    after = b""
+    while True:
+        ids, claims, after = session.run(CANCELLING, worker_bytes(worker), after)
+        found += zip(ids, claims, strict=True)
+        if not after:
+            return found
+
+
+def rescue(
+    session: Session, retention: int | None, dead_retention: int | None, limit: int
+) -> tuple[list[Rescued], Collection[str]]:
+    """Take back leases that have passed; return them, and the queues that have got jobs."""
+    kept = [_FOR_EVER if each is None else each for each in (retention, dead_retention)]
+    rescued: list[Rescued] = []
+    freed: set[str] = set()
+    while len(rescued) < limit:
+        asked = min(limit - len(rescued), AT_ONCE)
+        ids, records, queues = session.run(RESCUE, *kept, asked)
+        rescued += map(_rescued, ids, records)
+        freed.update(queue.decode() for queue in queues)
+        if len(ids) < asked:
+            break
+    return rescued, freed
+
+
+def _rescued(id: bytes, record: bytes) -> Rescued:
+    values: tuple[Any, ...] = FORM.unpack_from(record)
+    queue, task, _ = read_names(record[FORM.size : -1])
+    state, claim, worker, crashes = values[0], values[2], values[9], values[11]
+    return Rescued(id, task, queue, claim, worker_number(worker), _states[state], crashes)

@@ -1,0 +1,254 @@
+-- Claim pending jobs: the queue whose turn it is, then the next where it has too few. What is due is promoted first;
+-- where that are more than a hundred jobs, nothing is claimed, and the answer says so: they are promoted in chunks.
+-- ARGV: now, worker, msgpack of [at most how many, queues or nil, tasks or nil, lease, lease by task or nil]
+-- Answer: the time, whether jobs must be promoted first (1), ids and records by turns, bodies, and what earlier
+--   attempts have left: place, result, error, progress
+-- Costs O(q + t + n log N) for q queues looked at, t lines of the queues served and n jobs, at most 500.
+--! keys: meta body result error progress line: tasks: turns serial queues later lease odd: counts wake
+--! include common
+--! include promote
+
+local FEW = 100 -- due jobs that a claim promotes itself
+local MANY = 1000 -- queues that it looks at
+local STEP = 20 -- queues read at once
+
+local now, worker = clock(ARGV[1]), ARGV[2]
+local head = cmsgpack.unpack(ARGV[3])
+local wanted, asked, lease, leases = head[1], head[2], head[4], head[5]
+local tasks
+if head[3] then
+  tasks = {}
+  for _, task in ipairs(head[3]) do tasks[task] = true end
+end
+
+local due = due_ones(now, FEW + 1)
+if #due > FEW then return {whole(now), 1} end
+local promoted, woken = promote(due)
+
+local ids, counts, emptied = {}, {}, {}
+
+-- Lines of one queue, merged: the line whose first place is lowest is on top of a heap. Members are compared as three
+-- numbers: `<` of texts goes by the server's locale.
+local function numbers(line)
+  if line.known ~= line.at then
+    line.known = line.at
+    line.one, line.two, line.three = struct.unpack('>I6I6I6', line.places[line.at])
+  end
+  return line
+end
+
+local function before(a, b)
+  if a.score ~= b.score then return a.score < b.score end
+  numbers(a)
+  numbers(b)
+  if a.one ~= b.one then return a.one < b.one end
+  if a.two ~= b.two then return a.two < b.two end
+  return a.three < b.three
+end
+
+local function sink(heap, place)
+  local line, size = heap[place], #heap
+  while true do
+    local child = 2 * place
+    if child > size then break end
+    if child < size and before(heap[child + 1], heap[child]) then child = child + 1 end
+    if not before(heap[child], line) then break end
+    heap[place] = heap[child]
+    place = child
+  end
+  heap[place] = line
+end
+
+-- Read places of a line, from the one that is looked at next; false where there is none.
+local function refill(line, number)
+  line.places = redis.call('ZRANGE', line.name, line.taken, line.taken + number - 1, 'WITHSCORES')
+  line.at, line.known = 1, nil
+  line.score = tonumber(line.places[2])
+  return line.score ~= nil
+end
+
+local function merge(names, room)
+  local heap, number = {}, math.ceil(room / #names) + 4
+  for place, name in ipairs(names) do
+    local line = {name = name, place = place, taken = 0}
+    if refill(line, number) then heap[#heap + 1] = line end
+  end
+  for place = math.floor(#heap / 2), 1, -1 do sink(heap, place) end
+  local lines, got = {}, 0
+  for place, line in ipairs(heap) do lines[place] = line end
+  while got < room and heap[1] do
+    local line = heap[1]
+    got = got + 1
+    ids[#ids + 1] = string.sub(line.places[line.at], 3)
+    line.taken, line.at = line.taken + 1, line.at + 2
+    line.score = tonumber(line.places[line.at + 1])
+    if not line.score and not refill(line, number) then
+      heap[1] = heap[#heap]
+      heap[#heap] = nil
+    end
+    if heap[1] then sink(heap, 1) end
+  end
+  local changed = {}
+  for _, line in ipairs(lines) do
+    if line.taken > 0 then
+      redis.call('ZREMRANGEBYRANK', line.name, 0, line.taken - 1)
+      changed[#changed + 1] = line.place
+    end
+  end
+  return got, changed
+end
+
+-- Take up to `room` jobs of a queue out of its lines, in order; returns how many.
+local function take(queue, room)
+  local known, names, got = {}, {}, 0
+  for _, task in ipairs(redis.call('SMEMBERS', TASKS .. queue)) do
+    if not tasks or tasks[task] then
+      known[#known + 1] = task
+      names[#names + 1] = line_of(queue, task)
+    end
+  end
+  local changed = {1}
+  if #names == 1 then
+    local places = redis.call('ZPOPMIN', names[1], room)
+    for place = 1, #places, 2 do ids[#ids + 1] = string.sub(places[place], 3) end
+    got = #places / 2
+  elseif #names > 1 then
+    got, changed = merge(names, room)
+  end
+  if got > 0 then
+    for _, place in ipairs(changed) do emptied[#emptied + 1] = {queue, known[place]} end
+    count(counts, PENDING, queue, -got)
+    count(counts, RUNNING, queue, got)
+  end
+  return got
+end
+
+-- Serve a queue; returns its priority where it gave jobs.
+local function serve(queue)
+  local priority, paused, limit = settings_of(queue)
+  local room = wanted - #ids
+  if paused then return end
+  if limit then
+    local live = redis.call('HMGET', COUNTS, RUNNING .. ':' .. queue, CANCELLING .. ':' .. queue)
+    local taken = (counts[RUNNING .. ':' .. queue] or 0) + (tonumber(live[1]) or 0) + (tonumber(live[2]) or 0)
+    room = math.min(room, limit - taken)
+  end
+  if room > 0 and take(queue, room) > 0 then return priority end
+end
+
+-- Of those served, each stands behind all of its priority: it was its turn.
+local function serve_in_turn(queues)
+  local passed = {}
+  for _, queue in ipairs(queues) do
+    if #ids >= wanted then break end
+    local priority = serve(queue)
+    if priority then passed[#passed + 1] = {queue, priority} end
+  end
+  return passed
+end
+
+-- However many in front have nothing to give, the next claim looks at others.
+local function move_behind(number)
+  local turns = redis.call('ZRANGE', TURNS, 0, number - 1, 'WITHSCORES')
+  for place = 1, #turns, 2 do
+    local level = math.floor(tonumber(turns[place + 1]) / 137438953472)
+    local serial = redis.call('INCR', SERIAL)
+    redis.call('ZADD', TURNS, 'XX', whole(serial + level * 137438953472), turns[place])
+  end
+end
+
+local function end_turns(passed)
+  for _, served in ipairs(passed) do
+    local serial = redis.call('INCR', SERIAL)
+    redis.call('ZADD', TURNS, 'XX', whole(serial - served[2] * 137438953472), served[1])
+  end
+end
+
+if asked and #asked == 1 then
+  serve(asked[1])
+elseif asked and asked[1] then
+  local turns, open = redis.call('ZMSCORE', TURNS, unpack(asked)), {}
+  for place, queue in ipairs(asked) do
+    if turns[place] then open[#open + 1] = {tonumber(turns[place]), queue, place} end
+  end
+  table.sort(open, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[3] < b[3]) end)
+  for place, each in ipairs(open) do open[place] = each[2] end
+  end_turns(serve_in_turn(open))
+elseif not asked then
+  -- Read all that are looked at before any is moved; most often the first has enough.
+  local first, passed = 0, {}
+  while #ids < wanted and first < MANY do
+    local queues = redis.call('ZRANGE', TURNS, first, first + STEP - 1)
+    for _, served in ipairs(serve_in_turn(queues)) do passed[#passed + 1] = served end
+    if #queues < STEP then
+      if first == 0 and #queues == 1 then passed = {} end -- it is alone
+      break
+    end
+    first = first + STEP
+  end
+  end_turns(passed)
+  if #ids < wanted and first >= MANY then move_behind(MANY) end
+end
+
+if not ids[1] then
+  tell(woken)
+  return {whole(now), 0}
+end
+for _, line in ipairs(emptied) do leave_line(line[1], line[2]) end
+if promoted > 0 then tell(woken) end
+
+local old, bodies = redis.call('HMGET', META, unpack(ids)), redis.call('HMGET', BODY, unpack(ids))
+local tails, records, ends, again, last, made = {}, {}, {}, {}, nil, nil
+
+local function tail_of(span)
+  local tail = tails[span]
+  if not tail then
+    tail = {struct.pack('>i8i8i8i8', now, now + span, 0, 0) .. worker, whole(now + span)}
+    tails[span] = tail
+  end
+  return tail
+end
+
+-- How long the lease lasts: as the job says, or its task, or the request.
+local function span_of(record, body)
+  if string.byte(body) ~= 0 then
+    local _, options = read_body(body)
+    local own = options and string.find(options, '"lease"', 1, true) and cjson.decode(options).lease
+    if own then return math.floor(own * 1000000 + 0.5) end
+  end
+  if not leases then return lease end
+  local first = string.find(record, '\0', NAMES, true)
+  return leases[string.sub(record, first + 1, string.find(record, '\0', first + 1, true) - 1)] or lease
+end
+
+for place, id in ipairs(ids) do
+  local record, body = old[place], bodies[place]
+  local tail = tail_of((leases or string.byte(body) ~= 0) and span_of(record, body) or lease)
+  if record ~= last or tail ~= made[2] then -- those inserted in one call are alike
+    local _, _, claim, rev, attempt = struct.unpack('>BBI4I4I4', record)
+    last, made = record, {struct.pack('>BBI4I4I4', RUNNING, 0, claim + 1, rev + 1, attempt + 1) .. tail[1] ..
+      string.sub(record, REST), tail, claim}
+  end
+  if made[3] > 0 then again[#again + 1] = place end
+  records[2 * place - 1], records[2 * place] = id, made[1]
+  ends[2 * place - 1], ends[2 * place] = tail[2], id
+end
+redis.call('HSET', META, unpack(records))
+redis.call('ZADD', LEASE, unpack(ends))
+write_counts(counts)
+
+local left = {}
+if again[1] then
+  local claimed_again = {}
+  for at, place in ipairs(again) do claimed_again[at] = ids[place] end
+  local results, errors = read_fields(RESULT, claimed_again), read_fields(ERROR, claimed_again)
+  local progress = read_fields(PROGRESS, claimed_again)
+  for at, place in ipairs(again) do
+    if results[at] or errors[at] or progress[at] then
+      local last_one = #left
+      left[last_one + 1], left[last_one + 2], left[last_one + 3], left[last_one + 4] =
+        place, results[at], errors[at], progress[at]
+    end
+  end
+end
+return {whole(now), 0, records, bodies, left}

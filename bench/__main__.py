@@ -30,8 +30,8 @@ STORES = {
         "pg_wal",
         "pg_steady",
     ),
+    "redis": ("redis_drain", "redis_enqueue_async", "redis_enqueue_many", "redis_latency", "redis_claim"),
 }
-SERVED = frozenset(STORES["postgres"])
 SCENARIOS = tuple(name for names in STORES.values() for name in names)
 
 
@@ -46,10 +46,14 @@ def main() -> int:
 def run(names: Sequence[str], settings: Settings) -> int:
     """Measure the scenarios one after another."""
     machine = describe(venvs.home())
-    if not SERVED.isdisjoint(names):
+    if not set(STORES["postgres"]).isdisjoint(names):
         from bench.server import server
 
         machine |= server().describe()
+    if not set(STORES["redis"]).isdisjoint(names):
+        from bench.redisserver import redis_server
+
+        machine |= redis_server().describe()
     print(", ".join(f"{key} {value}" for key, value in machine.items()))
     failures = 0
     for name in names:

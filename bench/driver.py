@@ -61,15 +61,20 @@ async def put_from_lanes(put: Callable[[int], Awaitable[object]], count: int, la
     """Enqueue from several tasks of one event loop, each awaiting its own jobs one by one."""
     for number in range(WARM):
         await put(number)
+    started = time.perf_counter()
+    await from_lanes(put, count, lanes)
+    return {"rate": count / (time.perf_counter() - started)}
+
+
+async def from_lanes(put: Callable[[int], Awaitable[object]], count: int, lanes: int) -> None:
+    """Call from several tasks of one event loop, each awaiting its own calls one by one."""
     numbers = iter(range(count))
 
     async def lane() -> None:
         for number in numbers:
             await put(number)
 
-    started = time.perf_counter()
     await asyncio.gather(*(lane() for _ in range(lanes)))
-    return {"rate": count / (time.perf_counter() - started)}
 
 
 async def put_in_bulk(put: Callable[[], Awaitable[object]], count: int) -> Answer:

@@ -1,33 +1,21 @@
 """Owns the drain on PostgreSQL: how fast worker processes run no-op jobs that wait already.
 
-The clock runs from the first handler's begin until the server holds no unfinished job, so that nothing is gained by
-acknowledging later; `handled` ends with the last handler instead. The waiting jobs come through the side's own bulk
-call, once; each run works on a copy of that database, after `vacuum analyze` and a checkpoint.
+The waiting jobs come through the side's own bulk call, once; each run works on a copy of that database, after
+`vacuum analyze` and a checkpoint.
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from bench.probe import Probe
-from bench.processes import log_tail, working
+from bench.emptying import best_of, empty
 from bench.server import one, server
-from bench.settings import BenchmarkError
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable
-    from pathlib import Path
-
     from bench.rounds import Sample
     from bench.serversides import ServerSide
     from bench.settings import Settings
-
-DRAIN_SECONDS = 300.0
-LOOK_SECONDS = 0.005
 
 
 def filled(side: ServerSide, count: int, delayed: int = 0) -> str:
@@ -45,67 +33,14 @@ def filled(side: ServerSide, count: int, delayed: int = 0) -> str:
 
 def best(settings: Settings, side: ServerSide, count: int) -> int:
     """Return the concurrency at which a side drains fastest, by one run of each."""
-    if len(side.concurrencies) == 1:
-        return side.concurrencies[0]
-    rates = {number: drain(settings, side, count, concurrency=number)["rate"] for number in side.concurrencies}
-    told = ", ".join(f"{number}: {rate:,.0f}/s" for number, rate in rates.items())
-    print(f"  {side.name} by concurrency: {told}", file=sys.stderr, flush=True)
-    return max(rates, key=lambda number: rates[number])
+    return best_of(side, lambda number: drain(settings, side, count, concurrency=number))
 
 
 def drain(
     settings: Settings, side: ServerSide, count: int, *, concurrency: int = 0, delayed: int = 0, processes: int = 1
 ) -> Sample:
-    """Start the workers on a filled database, and wait until every job has ended once and the server knows it."""
+    """Drain a filled database."""
     count = min(count, side.jobs)
     options = side.at(filled(side, count, delayed), count=count, concurrency=concurrency)
-    folder = settings.folder("drain")
-    report = folder / "probe"
-    probe = Probe.create(report, count)
-    with server().connect() as connection, ExitStack() as workers:
-
-        def unfinished() -> int:
-            return int(one(connection, side.unfinished))
-
-        if (waiting := unfinished()) != count:
-            raise BenchmarkError(f"{side.name} has {waiting} jobs waiting, not {count}")
-        logs = [folder / f"worker-{number}.log" for number in range(processes)]
-        command, env = side.worker(options), side.environment(options, report)
-        running = [workers.enter_context(working(command, env, log)) for log in logs]
-        wait = Watch(side.name, running, logs)
-        wait.until(lambda: probe.ended_jobs() == count, f"{count} jobs")
-        stored = wait.until(lambda: unfinished() == 0, "the server to hold no unfinished job")
-    if repeated := probe.repeated_jobs():
-        raise BenchmarkError(f"{side.name} ran {repeated} of {count} jobs more than once")
-    span = probe.span()
-    return {"rate": count / (stored - span.first_begin), "handled": count / span.seconds}
-
-
-class Watch:
-    """Waits for conditions while worker processes live."""
-
-    def __init__(self, name: str, running: list[subprocess.Popen[bytes]], logs: list[Path]) -> None:
-        self._name = name
-        self._running = running
-        self._logs = logs
-
-    def until(self, reached: Callable[[], bool], what: str, seconds: float = DRAIN_SECONDS) -> float:
-        """Wait for a condition and return when it was seen; a dead worker or a passed deadline is an error."""
-        deadline = time.monotonic() + seconds
-        while not reached():
-            self.check(what)
-            if time.monotonic() > deadline:
-                raise BenchmarkError(f"{self._name}: waited {seconds:g} s for {what}; {self._told()}")
-            time.sleep(LOOK_SECONDS)
-        return time.monotonic()
-
-    def check(self, what: str) -> None:
-        """Raise where a worker has died."""
-        for process in self._running:
-            if process.poll() is not None:
-                raise BenchmarkError(
-                    f"{self._name}: a worker ended with {process.returncode} before {what}; {self._told()}"
-                )
-
-    def _told(self) -> str:
-        return "the logs end:\n" + "\n".join(log_tail(log) for log in self._logs)
+    with server().connect() as connection:
+        return empty(settings, side, options, lambda: int(one(connection, side.unfinished)), processes)

@@ -6,6 +6,8 @@
 const fs = require("node:fs");
 
 const FLUSH_MILLISECONDS = 4;
+const WARM = 5; // as in driver.py, and so the pause before the paced jobs
+const IDLE_MILLISECONDS = 1000;
 const SLOT_BYTES = 18; // as in probe.py: two doubles (began, ended) and two counters of a byte (begins, ends)
 
 const [seconds, nanoseconds] = process.hrtime(); // CLOCK_MONOTONIC, which all processes of one boot share
@@ -59,6 +61,32 @@ async function timed(put, count) {
   return { rate: (count / (performance.now() - started)) * 1000 };
 }
 
+// From several chains of calls, each awaiting its own one by one.
+async function lanes(put, { count, lanes }) {
+  const numbers = range(count)[Symbol.iterator]();
+  const lane = async () => {
+    for (const number of numbers) await put(number);
+  };
+  await Promise.all(range(lanes).map(lane));
+}
+
+// One call each so many seconds, give or take some, after a few and a pause, so that the worker is up and idle.
+async function paced(put, { count, interval, jitter }) {
+  const [called, returned] = [[], []];
+  for (const number of range(WARM)) await put(number);
+  await sleep(IDLE_MILLISECONDS);
+  let due = now();
+  for (const number of range(count)) {
+    due += interval + (2 * Math.random() - 1) * jitter;
+    await sleep(Math.max(0, due - now()) * 1000);
+    called.push(now());
+    await put(WARM + number);
+    returned.push(now());
+  }
+  return { called, returned };
+}
+
+const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const range = (count) => Array.from({ length: count }, (_, number) => number);
 
 async function main(commands) {
@@ -68,4 +96,4 @@ async function main(commands) {
   process.stdout.write(JSON.stringify(answer ?? {}) + "\n", () => process.exit(0));
 }
 
-module.exports = { main, probe, range, timed };
+module.exports = { WARM, lanes, main, paced, probe, range, timed };

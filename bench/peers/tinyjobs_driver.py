@@ -1,4 +1,4 @@
-"""Drives tinyjobs on SQLite, which runs at synchronous=NORMAL only."""
+"""Drives tinyjobs on SQLite, which runs at synchronous=NORMAL only, and on Redis, where the file is a URL."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ async def note_async(number):
 
 
 def opened(options):
-    app = TinyJobs(f"sqlite:///{options.file}")
+    app = TinyJobs(options.file if "://" in options.file else f"sqlite:///{options.file}")
     handler = note_async if options.handler == "async" else note
     return app, app.task(name="noop", max_attempts=3)(handler)
 

@@ -56,8 +56,8 @@ def claim_in_turns(urls: Mapping[str, str]) -> Samples:
     return samples
 
 
-def compare(samples: Samples, told: Mapping[str, str]) -> list[Row]:
-    """Set the claims behind each history beside those behind nothing; `told` describes each."""
+def compare(samples: Samples, told: Mapping[str, str], times: float = 1.5) -> list[Row]:
+    """Set the claims behind each history beside those behind nothing; `told` describes each, `times` is the target."""
     return [
         row(
             samples,
@@ -65,7 +65,7 @@ def compare(samples: Samples, told: Mapping[str, str]) -> list[Row]:
             ours=name,
             peer=EMPTY,
             figure=CLAIM,
-            target=at_most_times(1.5),
+            target=at_most_times(times),
         )
         for name, text in told.items()
     ]

@@ -10,8 +10,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from bench.scenarios.claim import BATCH, EMPTY, HISTORIES, TURNS, WARM_TURNS, claim_in_turns, compare
+from bench.served import available
 from bench.server import server
-from bench.serversides import available, ours
+from bench.serversides import ours
 
 if TYPE_CHECKING:
     from bench.rounds import Samples

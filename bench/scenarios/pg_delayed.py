@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from bench.rounds import Run, interleave, row
 from bench.row import Row, at_least_times
+from bench.served import available, named
 from bench.serverdrain import best, drain
-from bench.serversides import available, named, ours, pgqueuer
+from bench.serversides import ours, pgqueuer
 
 if TYPE_CHECKING:
     from bench.settings import Settings

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from bench.rounds import interleave, row
 from bench.row import Row, at_least_times
+from bench.served import available
 from bench.serverdrain import best, drain
-from bench.serversides import available, graphile, ours, pgboss, pgqueuer, procrastinate
+from bench.serversides import graphile, ours, pgboss, pgqueuer, procrastinate
 
 if TYPE_CHECKING:
     from bench.settings import Settings

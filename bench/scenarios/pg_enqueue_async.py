@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from bench.rounds import Sample, interleave, row
 from bench.row import Row, at_least_times
+from bench.served import available
 from bench.server import server
-from bench.serversides import available, ours, pgqueuer, procrastinate
+from bench.serversides import ours, pgqueuer, procrastinate
 
 if TYPE_CHECKING:
     from bench.serversides import ServerSide

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from bench.rounds import Run, Sample, interleave, row
 from bench.row import Row, at_least_times
+from bench.served import available, named
 from bench.server import server
-from bench.serversides import available, named, ours, pgboss, pgqueuer
+from bench.serversides import ours, pgboss, pgqueuer
 
 if TYPE_CHECKING:
     from bench.serversides import ServerSide

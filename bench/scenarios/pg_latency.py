@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from bench.rounds import Sample, interleave, row
 from bench.row import Row, at_most, at_most_times
 from bench.scenarios.latency import P50, P99, WAKE, paced
+from bench.served import available
 from bench.server import server
-from bench.serversides import available, ours, pgqueuer
+from bench.serversides import ours, pgqueuer
 
 if TYPE_CHECKING:
     from bench.serversides import ServerSide

@@ -10,13 +10,14 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from bench.emptying import Watch
 from bench.probe import Probe
 from bench.processes import working
 from bench.rounds import Samples, row
 from bench.row import Row, at_least_times
+from bench.served import available
 from bench.server import one, server
-from bench.serverdrain import Watch
-from bench.serversides import available, ours
+from bench.serversides import ours
 from bench.settings import BenchmarkError
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from bench.rounds import Samples, interleave, row
 from bench.row import Row, at_least_times
+from bench.served import available
 from bench.serverdrain import best, drain
-from bench.serversides import available, graphile, ours
+from bench.serversides import graphile, ours
 
 if TYPE_CHECKING:
     from bench.rounds import Sample

@@ -9,12 +9,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bench.emptying import Watch
 from bench.processes import working
 from bench.rounds import Sample, interleave, row
 from bench.row import Row, at_most
+from bench.served import available
 from bench.server import one, server, wal_bytes
-from bench.serverdrain import Watch
-from bench.serversides import available, ours
+from bench.serversides import ours
 
 if TYPE_CHECKING:
     from bench.serversides import ServerSide

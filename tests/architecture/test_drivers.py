@@ -12,7 +12,19 @@ from tests.architecture.rules.drivers import misplaced
 from tests.architecture.rules.files import package, parse
 
 # Installed beside the package in development, and none of them needed by `import millrace`.
-HEAVY = ("apsw", "hypothesis", "jinja2", "psycopg", "pydantic", "pytest", "redis", "rich", "starlette", "watchfiles")
+HEAVY = (
+    "apsw",
+    "hiredis",
+    "hypothesis",
+    "jinja2",
+    "psycopg",
+    "pydantic",
+    "pytest",
+    "redis",
+    "rich",
+    "starlette",
+    "watchfiles",
+)
 
 
 def test_every_import_of_another_distribution_stands_where_it_may() -> None:

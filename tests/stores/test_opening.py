@@ -14,14 +14,10 @@ import millrace.stores
 from millrace.conformance.bench import Bench
 from millrace.errors import ConfigurationError
 from millrace.store import Store
-from millrace.stores import MemoryStore, PostgresStore, SQLiteStore, open_store
+from millrace.stores import MemoryStore, PostgresStore, RedisStore, SQLiteStore, open_store
 from millrace.testing.clock import ManualClock
 
-ABSENT = {
-    "redis://localhost": "Redis",
-    "rediss://localhost": "Redis",
-    "valkey://localhost": "Valkey",
-}
+REDIS = ("redis://one", "rediss://one/1", "valkey://one", "valkeys://one", "unix:///run/redis.sock?prefix=jobs")
 
 
 @pytest.fixture
@@ -102,15 +98,26 @@ def test_an_unknown_option_of_a_sqlite_store_is_refused(tmp_path: Path) -> None:
         open_store(f"sqlite:///{tmp_path / 'jobs.db'}?colour=red")
 
 
-@pytest.mark.parametrize(("url", "family"), ABSENT.items(), ids=ABSENT)
-def test_a_store_that_is_not_there_yet_is_named_honestly(url: str, family: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"has no {family} store yet"):
-        open_store(url)
+@pytest.mark.parametrize("url", REDIS)
+def test_a_url_of_redis_or_valkey_connects_to_nothing_yet(url: str, opened: list[Store]) -> None:
+    store = open_store(url)
+    opened.append(store)
+    assert isinstance(store, RedisStore)
+    assert store.url == url
+
+
+def test_without_its_client_a_redis_store_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("millrace.stores.redis")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "hiredis", None)
+    with pytest.raises(ConfigurationError, match=r"install millrace\[redis\]"):
+        open_store("redis://localhost")
 
 
 def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"nosuch://; known are memory://, postgres://, postgresql://, sqlite://"
+        ConfigurationError,
+        match=r"nosuch://; known are memory://, postgres://, postgresql://, redis://, rediss://, sqlite://, unix://",
     ):
         open_store("nosuch://somewhere")
 
@@ -122,7 +129,7 @@ def test_a_text_that_is_no_url_is_refused_with_an_example(text: str) -> None:
 
 
 def test_no_refusal_shows_a_password() -> None:
-    for url in ("nosuch://ann:s3cret@host/jobs", "postgresql://ann:s3cret@[host/jobs"):
+    for url in ("nosuch://ann:s3cret@host/jobs", "postgresql://ann:s3cret@[host/jobs", "redis://ann:s3cret@[host/0"):
         with pytest.raises(ConfigurationError) as refused:
             open_store(url)
         assert "s3cret" not in str(refused.value)
@@ -177,17 +184,10 @@ def test_another_package_may_bring_a_scheme(monkeypatch: pytest.MonkeyPatch, ope
     store = open_store("elsewhere://there", clock=clock)
     opened.append(store)
     assert (store.url, store.now()) == ("memory://there", clock.now())
-    with pytest.raises(ConfigurationError, match="elsewhere://, memory://, postgres://, postgresql://, sqlite://"):
+    with pytest.raises(
+        ConfigurationError, match="known are elsewhere://, memory://, postgres://, postgresql://, redis://"
+    ):
         open_store("nosuch://")
-
-
-def test_another_package_may_bring_a_store_that_is_not_built_in_yet(
-    monkeypatch: pytest.MonkeyPatch, opened: list[Store]
-) -> None:
-    entry = EntryPoint("redis", f"{__name__}:open_elsewhere", "millrace.stores")
-    monkeypatch.setattr(millrace.stores, "entry_points", entries(entry))
-    opened.append(open_store("redis://there"))
-    assert opened[0].url == "memory://there"
 
 
 def test_nobody_replaces_a_store_that_is_built_in(monkeypatch: pytest.MonkeyPatch, opened: list[Store]) -> None:

@@ -19,20 +19,17 @@ from millrace.store import Store
 if TYPE_CHECKING:
     from millrace.stores.memory import MemoryStore
     from millrace.stores.postgres import PostgresStore
+    from millrace.stores.redis import RedisStore
     from millrace.stores.sqlite import SQLiteStore
 
-__all__ = ["MemoryStore", "PostgresStore", "SQLiteStore", "open_store"]
+__all__ = ["MemoryStore", "PostgresStore", "RedisStore", "SQLiteStore", "open_store"]
 
 _GROUP = "millrace.stores"
 _HOMES = {
     "MemoryStore": "millrace.stores.memory",
     "PostgresStore": "millrace.stores.postgres",
+    "RedisStore": "millrace.stores.redis",
     "SQLiteStore": "millrace.stores.sqlite",
-}
-_ABSENT = {
-    "redis": "Redis",
-    "rediss": "Redis",
-    "valkey": "Valkey",
 }
 
 
@@ -40,9 +37,10 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     """Open the store that a URL names.
 
     Args:
-        url: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://user@host/database`, `memory://` for a new
-            store of its own, `memory://name` for the one of that name in this process, or a scheme that another package
-            brings. Options of the store stand in the query: `?synchronous=normal`.
+        url: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://user@host/database`, `redis://host:6379/0`
+            (`valkey://` is the same; `rediss://` and `valkeys://` with TLS, `unix:///run/redis.sock`), `memory://` for
+            a new store of its own, `memory://name` for the one of that name in this process, or a scheme that another
+            package brings. Options of the store stand in the query: `?synchronous=normal`.
         clock: Gives the time; None is the host's clock, or the server's. Tests give a `millrace.testing.ManualClock`.
 
     Raises:
@@ -68,9 +66,6 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     found = {entry.name: entry for entry in entry_points(group=_GROUP)}
     if scheme in found:
         return _from_another_package(found[scheme], url, clock)
-    family = _ABSENT.get(scheme.partition("+")[0])
-    if family is not None:
-        raise ConfigurationError(f"this version of Millrace has no {family} store yet; use sqlite:///jobs.db")
     if scheme.partition("+")[0] in _BUILT_IN:
         ours = scheme.partition("+")[0]
         raise ConfigurationError(f"{scheme}:// names another library's driver; write {ours}://, the rest stays")
@@ -106,11 +101,26 @@ def _open_postgres(url: str, *, clock: Clock | None) -> Store:
     return from_url(url, clock=clock)
 
 
+def _open_redis(url: str, *, clock: Clock | None) -> Store:
+    try:
+        from millrace.stores.redis import from_url
+    except ModuleNotFoundError as error:
+        if error.name != "hiredis":
+            raise
+        raise ConfigurationError("a Redis store needs hiredis; install millrace[redis]") from error
+    return from_url(url, clock=clock)
+
+
 _BUILT_IN: Mapping[str, Callable[..., Store]] = {
     "memory": _open_memory,
     "postgres": _open_postgres,
     "postgresql": _open_postgres,
+    "redis": _open_redis,
+    "rediss": _open_redis,
     "sqlite": _open_sqlite,
+    "unix": _open_redis,
+    "valkey": _open_redis,
+    "valkeys": _open_redis,
 }
 
 

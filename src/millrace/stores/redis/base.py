@@ -16,6 +16,7 @@ from millrace.store import Subscription
 from millrace.stores.redis.health import find_trouble
 from millrace.stores.redis.home import Home
 from millrace.stores.redis.session import Session
+from millrace.stores.redis.strays import give_back, still_held
 from millrace.stores.redis.url import read_url
 from millrace.stores.redis.wire import Connection
 
@@ -126,8 +127,6 @@ class RedisServerStore:
         where the job then shows this very outcome of this very claim and worker, it is done, and not lost. Claims whose
         reply was lost are given back before the worker's next step.
         """
-        from millrace.stores.redis.strays import still_held  # type: ignore[import-not-found, unused-ignore]
-
         home = self._home
         hold = home.held.of(worker)
         if hold is None:
@@ -181,8 +180,6 @@ class RedisServerStore:
             hold.forget(id, claim)
 
     def _give_back(self, home: Home, worker: int, held: Sequence[bytes]) -> None:
-        from millrace.stores.redis.strays import give_back  # type: ignore[import-not-found, unused-ignore]
-
         def body(session: Session) -> int:
             return give_back(session, worker, held)
 

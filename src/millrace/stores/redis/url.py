@@ -20,6 +20,8 @@ _PASSWORD = re.compile(
     r"(?<=://)([^/@?:]*):.*@"
 )  # written wrongly, it may have any sign in it; then too much is covered
 
+_IN_QUERY = re.compile(r"(?i)([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*")
+
 
 def _switch(text: str) -> bool:
     return _WORDS[text.lower()]
@@ -138,9 +140,9 @@ def _address(url: str, place: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked(url: str) -> str:
-    """Return a URL with its password covered.
+    """Return a URL with its password covered, also where it stands in the query, in which we take none.
 
-    >>> masked("redis://:secret@host/0")
-    'redis://:***@host/0'
+    >>> masked("redis://:secret@host/0?password=secret")
+    'redis://:***@host/0?password=***'
     """
-    return _PASSWORD.sub(r"\1:***@", url)
+    return _IN_QUERY.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))

@@ -119,12 +119,13 @@ def _clients(facts: Mapping[str, str]) -> Iterator[Finding]:
 
 def _listener(keys: Keyspace, connection: Connection) -> Iterator[Finding]:
     """See that messages may be sent: one that nobody hears."""
-    (answer,) = connection.replies([("PUBLISH", keys.key("none"), "")])
-    if type(answer) is Refused:
-        yield Finding("error", "hints", f"this user may not publish on {keys.key('*').decode()}: {answer}; grant it")
-        return
-    heard = connection.command("PUBSUB", "NUMSUB", keys.wake)
-    yield Finding("ok", "hints", f"{heard[1]} processes listen for jobs")
+    sent, heard = connection.replies([("PUBLISH", keys.key("none"), ""), ("PUBSUB", "NUMSUB", keys.wake)])
+    if type(sent) is Refused:
+        yield Finding("error", "hints", f"this user may not publish on {keys.key('*').decode()} ({sent}); grant it")
+    elif type(heard) is Refused:
+        yield Finding("ok", "hints", "this user may publish; who listens it may not see")
+    else:
+        yield Finding("ok", "hints", f"processes that listen: {heard[1]}")
 
 
 def _clock(connection: Connection) -> Iterator[Finding]:

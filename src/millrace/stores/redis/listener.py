@@ -130,8 +130,9 @@ class Listener:
         poller.register(self._bell.fileno(), select.POLLIN)
         while not self._stopping.is_set():
             if not poller.poll(self._quiet * 1000):
-                self._begin(connection)
-                connection.send("PING")
+                if connection.until == math.inf:  # no answer is waited for yet
+                    self._begin(connection)
+                    connection.send("PING")
             elif connection.is_stale():  # there is something to read
                 self._begin(connection)
                 heard = _checked(connection.messages())

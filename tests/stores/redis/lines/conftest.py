@@ -16,9 +16,10 @@ from millrace.stores.redis.base import RedisServerStore
 from millrace.stores.redis.home import Home
 from millrace.stores.redis.scripts import Script
 from millrace.stores.redis.session import Argument, Session
+from tests.servers.redisserver import RedisServer
 from tests.servers.redisspaces import RedisSpace
 
-__all__ = ["Bare", "Opener", "ask", "lua", "run", "until"]
+__all__ = ["Bare", "Opener", "ask", "clients", "lua", "run", "until"]
 
 PATIENCE = 20.0  # seconds: bounds a failure, measures nothing
 
@@ -105,6 +106,12 @@ def lua(text: str, *keys: str, durable: bool = False) -> Script:
 def run(script: Script, *args: Argument) -> Callable[[Session], Any]:
     """Make a body that runs one script and returns its answer."""
     return lambda session: session.run(script, *args)
+
+
+def clients(space: RedisSpace | RedisServer) -> list[dict[str, str]]:
+    """Return what the server tells of each connection."""
+    lines: bytes = space.run("CLIENT", "LIST")
+    return [dict(word.split("=", 1) for word in line.split(" ")) for line in lines.decode().splitlines()]
 
 
 def until(holds: Callable[[], object]) -> None:

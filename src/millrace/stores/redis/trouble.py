@@ -96,8 +96,8 @@ def explained(
     if isinstance(error, Unconfirmed):
         return StoreUnavailable(
             f"{settings.url} has taken the jobs, but ?wait={settings.wait} was not met ({_said(settings, error)}); "
-            "whether they will be there after a failure is unknown. Enqueue them again: what is there already is known "
-            "by its id"
+            "whether they outlive a failure is unknown. To enqueue them again is harmless where they are given an id "
+            "(NewJob with id=) or a unique key"
         )
     if isinstance(error, Refused):
         told = _told(error, settings)

@@ -28,7 +28,8 @@ _pack: Callable[[tuple[Argument, ...]], bytes] = cast("Any", hiredis).pack_comma
 
 _MORE: Final = object()  # the reply is not complete yet
 _CHUNK = 1 << 16
-_PATIENCE = 1.0  # seconds that a replica or the disk is waited for, within the deadline
+_FOR_REPLICAS = 1.0  # seconds that they are waited for, within the deadline
+_FOR_THE_DISK = 3.0  # the same: a server that flushes every second may take two
 # How a server before 7.0 tells what went wrong within a script.
 _WITHIN = re.compile(r"Error running script .*?[ @]-([A-Z]+) (.*)", re.DOTALL)
 
@@ -86,7 +87,7 @@ class Connection:
         "until",
     )
 
-    def __init__(self, opened: socket.socket, *, wait: Wait = 0, patience: float = _PATIENCE) -> None:
+    def __init__(self, opened: socket.socket, *, wait: Wait = 0, patience: float = _FOR_THE_DISK) -> None:
         self._socket = opened
         # A number of its own for the same socket: the watchdog may use it whenever, and never hits a stranger's.
         self._second = socket.socket(fileno=os.dup(opened.fileno()))
@@ -241,7 +242,8 @@ class Connection:
 
 def _waiting(wait: Wait, patience: float) -> tuple[Argument, ...] | None:
     """Return the command that waits."""
-    milliseconds = max(int(min(patience, _PATIENCE) * 1000), 1)
+    longest = _FOR_THE_DISK if wait == FSYNC else _FOR_REPLICAS
+    milliseconds = max(int(min(patience, longest) * 1000), 1)
     if wait == FSYNC:
         return ("WAITAOF", 1, 0, milliseconds)
     return ("WAIT", wait, milliseconds) if wait else None

@@ -163,8 +163,7 @@ def guarded(redis_server: RedisServer) -> Iterator[RedisServer]:
     """The server, for a while with a password."""
     redis_server.configure("requirepass", "s3cret")
     yield redis_server
-    with RedisClient(redis_server.socket_url()) as admin:
-        admin.run("AUTH", "s3cret")
+    with RedisClient(redis_server.url(login=":s3cret")) as admin:
         admin.run("CONFIG", "SET", "requirepass", "")
 
 

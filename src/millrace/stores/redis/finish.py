@@ -22,7 +22,7 @@ __all__ = ["AT_ONCE", "COMPLETE", "END", "Ending", "Writing"]
 
 COMPLETE: Final = script("complete")
 END: Final = script("end")
-AT_ONCE: Final = 500  #: attempts that one script ends
+AT_ONCE: Final = 500  #: attempts that one script ends; half of it where they end otherwise than by a kept success
 
 Ending = tuple[frozenset[int], dict[int, JobState]]  #: by index: those refused, and what ended otherwise than asked
 
@@ -56,11 +56,11 @@ class Writing:
         self.freed: set[str] = set()
         plain, others = _sorted_out(outcomes)
         for retention, places in plain.items():
-            for some in _chunks(outcomes, places):
+            for some in _chunks(outcomes, places, AT_ONCE):
                 self._add(
                     COMPLETE, some, _successes(worker, [outcomes[place] for place in some], retention, again=again)
                 )
-        for some in _chunks(outcomes, others):
+        for some in _chunks(outcomes, others, AT_ONCE // 2):
             self._add(END, some, _endings(worker, [outcomes[place] for place in some], again=again))
 
     def _add(self, script: Any, places: Sequence[int], args: Sequence[Argument]) -> None:
@@ -109,9 +109,9 @@ def _sorted_out(outcomes: Sequence[Outcome]) -> tuple[dict[int | None, Sequence[
     return dict(plain), others
 
 
-def _chunks(outcomes: Sequence[Outcome], places: Sequence[int]) -> Iterator[Sequence[int]]:
+def _chunks(outcomes: Sequence[Outcome], places: Sequence[int], most: int) -> Iterator[Sequence[int]]:
     """Cut a call into what one script may take."""
-    if len(places) <= AT_ONCE and sum([len(outcomes[place].result or b"") for place in places]) <= _MOST_BYTES:
+    if len(places) <= most and sum([len(outcomes[place].result or b"") for place in places]) <= _MOST_BYTES:
         if places:
             yield places
         return
@@ -119,7 +119,7 @@ def _chunks(outcomes: Sequence[Outcome], places: Sequence[int]) -> Iterator[Sequ
     for at, place in enumerate(places):
         length = len(outcomes[place].result or b"")
         size += length
-        if at > first and (at - first == AT_ONCE or size > _MOST_BYTES):
+        if at > first and (at - first == most or size > _MOST_BYTES):
             yield places[first:at]
             first, size = at, length
     yield places[first:]

@@ -18,7 +18,7 @@ from millrace.stores.redis.session import Argument, Session
 __all__ = ["INSERT", "MOST_ROWS", "insert"]
 
 INSERT: Final = script("insert")
-MOST_ROWS: Final = 1000  #: in one script, which is atomic
+MOST_ROWS: Final = 1000  #: in one script, which is atomic; half of it where jobs have unique keys or tags
 
 _MOST_BYTES = 16 << 20
 _LATEST = 1 << 53  # microseconds, in the year 2255: a double holds no later time exactly
@@ -29,6 +29,8 @@ _pack = msgspec.msgpack.Encoder().encode
 
 def insert(session: Session, rows: Sequence[NewRow]) -> InsertAnswer:
     """Insert jobs, and tell which were there already: all of at most 1,000 go in or, on an error, none.
+
+    Where some have unique keys or tags, which cost the server as much again, that holds of 500.
 
     Where the call may have been made before and its reply was lost, a job of the same id is what that call wrote.
     """
@@ -55,13 +57,15 @@ def _stopped(reply: Sequence[Any], start: int, *, again: bool) -> dict[int, Exis
 
 def _chunks(rows: Sequence[NewRow]) -> Iterator[Sequence[NewRow]]:
     """Cut a call into what one script may take."""
-    if len(rows) <= MOST_ROWS and sum([len(row.args) for row in rows]) <= _MOST_BYTES:
+    costly = len(rows) > MOST_ROWS // 2 and any(row.unique_key is not None or row.tags for row in rows)
+    most = MOST_ROWS // 2 if costly else MOST_ROWS
+    if len(rows) <= most and sum([len(row.args) for row in rows]) <= _MOST_BYTES:
         yield rows
         return
     first = size = 0
     for place, row in enumerate(rows):
         size += len(row.args)
-        if place > first and (place - first == MOST_ROWS or size > _MOST_BYTES):
+        if place > first and (place - first == most or size > _MOST_BYTES):
             yield rows[first:place]
             first, size = place, len(row.args)
     yield rows[first:]

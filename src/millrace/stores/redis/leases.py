@@ -19,7 +19,7 @@ __all__ = ["AT_ONCE", "extend", "read_cancelling", "rescue"]
 EXTEND: Final = script("extend")
 CANCELLING: Final = script("cancelling")
 RESCUE: Final = script("rescue")
-AT_ONCE: Final = 500  #: jobs that one script extends or rescues
+AT_ONCE: Final = 500  #: jobs that one script extends; it rescues half as many
 
 _FOR_EVER = -1
 _states = dict(enumerate(STATES))
@@ -92,7 +92,7 @@ def rescue(
     rescued: list[Rescued] = []
     freed: set[str] = set()
     while len(rescued) < limit:
-        asked = min(limit - len(rescued), AT_ONCE)
+        asked = min(limit - len(rescued), AT_ONCE // 2)
         ids, records, queues = session.run(RESCUE, *kept, asked)
         rescued += map(_rescued, ids, records)
         freed.update(queue.decode() for queue in queues)

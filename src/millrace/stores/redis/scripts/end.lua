@@ -5,7 +5,7 @@
 --   a row in the history, a result]]; ids; what was said to be there: the error, the rest of the row, the result
 -- Answer: the time; the places of those that were refused; the places and states of those that ended otherwise than
 --   asked, by turns; queues that have got jobs
--- Costs O(n log N) for n attempts, at most 500.
+-- Costs O(n log N) for n attempts, at most 250.
 --! keys: meta body result error progress line: tasks: turns serial queues later lease ended all odd: uniq counts tag:
 --! keys: attempts: log: wake ends
 --! include common

@@ -4,7 +4,7 @@
 --   A kind is what many jobs share of a record: tries and priority, then the names.
 -- Answer: the time; where some were left out also the place of each and whether by its key (1), by turns, and the ids
 --   that stood in the way with their records, bodies, results, errors and progress
--- Costs O(n log N) for n jobs, at most 1,000. Full memory refuses it whole: the first write is one that needs some.
+-- Costs O(n log N) for n jobs, at most 1,000, or 500 with keys or tags. Full memory refuses it whole: the first write is one that needs some.
 --! keys: meta body result error progress line: tasks: turns serial queues later all uniq counts tag: wake
 --! include common
 --! durable
@@ -17,14 +17,15 @@ local bodies = 3 + kinds -- before the first
 
 local known = {}
 for place = 1, kinds do
-  local kind = {fixed = string.sub(ARGV[3 + place], 1, 14), names = string.sub(ARGV[3 + place], 15)}
-  kind.priority = struct.unpack('>h', kind.fixed, 13)
-  local first = string.find(kind.names, '\0', 1, true)
-  local second = string.find(kind.names, '\0', first + 1, true)
-  kind.queue, kind.key = string.sub(kind.names, 1, first - 1), string.sub(kind.names, second + 1)
-  kind.line = string.sub(kind.names, 1, second - 1)
-  kind.task = string.sub(kind.names, first + 1, second - 1)
-  known[place] = kind
+  local kind = ARGV[3 + place]
+  local first = string.find(kind, '\0', 15, true)
+  local second = string.find(kind, '\0', first + 1, true)
+  known[place] = { -- all its fields at once: a table that grows is made anew
+    fixed = string.sub(kind, 1, 14), names = string.sub(kind, 15), priority = struct.unpack('>h', kind, 13),
+    queue = string.sub(kind, 15, first - 1), task = string.sub(kind, first + 1, second - 1),
+    line = string.sub(kind, 15, second - 1), key = string.sub(kind, second + 1),
+    record = false, score = false, rest = false, places = false,
+  }
 end
 
 local function kind_of(place)

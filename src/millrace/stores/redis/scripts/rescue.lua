@@ -2,7 +2,7 @@
 -- allowed, or cancelled where a cancel was asked for. One conditional change of the state as it now is.
 -- ARGV: now, how long the cancelled are kept, how long the dead (microseconds, negative: for ever), at most how many
 -- Answer: lists of ids, of their records, and of queues that have got jobs
--- Costs O(k log N) for k jobs, of which the client asks for at most 500.
+-- Costs O(k log N) for k jobs, of which the client asks for at most 250.
 --! keys: meta body result error progress line: tasks: turns serial queues later lease ended all odd: uniq counts tag:
 --! keys: attempts: log: wake ends
 --! include common

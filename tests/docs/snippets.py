@@ -4,7 +4,7 @@ A Python block whose first line is `# name.py` is a file the reader saves. All o
 script, run at its end. In a console block each `$ ` line is typed into a shell, and what follows is what it prints,
 with `...` for anything. Lines that set up the machine itself (`make`, `pip install`) are not typed, only looked up.
 
-What needs a PostgreSQL server names that of the examples, `SERVER`; where it is run, a real one is put there.
+What needs a server names that of the examples, `SERVER` or `REDIS`; where it is run, a real one is put there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import doctest
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from sybil import Document
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVER = "postgresql://app@db.example/shop"  #: the server of the examples
+SERVER = "postgresql://app@db.example/shop"  #: the servers of the examples
+REDIS = "redis://cache.example:6379/0"
 SET_UP = ("make ", "pip install ", "git ")
 SAME = doctest.OutputChecker()
 LENIENT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -51,7 +53,7 @@ class Reader:
     """Someone who follows a document in a folder of their own, with a server where it asks for one."""
 
     folder: Path
-    server: str = SERVER
+    servers: Mapping[str, str] = field(default_factory=dict[str, str])  #: real ones by those of the examples
     script: list[str] = field(default_factory=list[str])
 
     def follow(self, path: Path) -> int:
@@ -72,8 +74,11 @@ class Reader:
         return len(found)
 
     def _own(self, block: Block) -> Block:
-        """Put the reader's server in the place of that of the examples."""
-        return replace(block, text=block.text.replace(SERVER, self.server))
+        """Put the reader's servers in the place of those of the examples."""
+        text = block.text
+        for shown, real in self.servers.items():
+            text = text.replace(shown, real)
+        return replace(block, text=text)
 
     def _type(self, path: Path, block: Block) -> None:
         parts = block.text.split("$ ") if block.text.startswith("$ ") else []

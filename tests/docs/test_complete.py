@@ -11,6 +11,7 @@ from millrace.choices import JOB_OPTIONS, TASK_OPTIONS
 from millrace.cli.group import COMMANDS
 from millrace.states import TRANSITIONS, JobState, Reason
 from millrace.stores.postgres.url import OPTIONS as POSTGRES_OPTIONS
+from millrace.stores.redis.url import OPTIONS as REDIS_OPTIONS
 from millrace.stores.sqlite.url import OPTIONS as SQLITE_OPTIONS
 from tests.docs.snippets import ROOT
 
@@ -28,6 +29,7 @@ def page(name: str) -> str:
         ("cli.md", frozenset(f"millrace {command}" for command in COMMANDS)),
         ("sqlite.md", frozenset(SQLITE_OPTIONS)),
         ("postgres.md", frozenset(POSTGRES_OPTIONS)),
+        ("redis.md", frozenset(REDIS_OPTIONS)),
         ("states.md", frozenset(str(reason) for reason in Reason)),
     ],
     ids=[
@@ -37,6 +39,7 @@ def page(name: str) -> str:
         "commands",
         "options of SQLite",
         "options of PostgreSQL",
+        "options of Redis",
         "reasons",
     ],
 )

@@ -8,23 +8,37 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.snippets import ROOT, SERVER, Reader, blocks
+from tests.docs.snippets import REDIS, ROOT, SERVER, Reader, blocks
 from tests.servers.cluster import Cluster
 from tests.servers.databases import Database
+from tests.servers.redisspaces import RedisSpace
 
 NAME = attrgetter("name")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("path", [path for path in DOCUMENTS if SERVER not in path.read_text()], ids=NAME)
+def naming(*servers: str) -> list[Path]:
+    """Return the documents that name any of these, or where none is given those that name no server at all."""
+    texts = {path: path.read_text() for path in DOCUMENTS}
+    if servers:
+        return [path for path, text in texts.items() if any(server in text for server in servers)]
+    return [path for path, text in texts.items() if SERVER not in text and REDIS not in text]
+
+
+@pytest.mark.parametrize("path", naming(), ids=NAME)
 def test_what_a_document_shows_works(path: Path, tmp_path: Path) -> None:
     assert Reader(tmp_path).follow(path) == len(blocks(path))
 
 
-@pytest.mark.parametrize("path", [path for path in DOCUMENTS if SERVER in path.read_text()], ids=NAME)
+@pytest.mark.parametrize("path", naming(SERVER), ids=NAME)
 def test_what_a_document_shows_on_a_server_works(path: Path, tmp_path: Path, cluster: Cluster) -> None:
     with closing(Database(cluster.url(), "millrace")):  # a reader begins without a schema
-        assert Reader(tmp_path, cluster.url()).follow(path) == len(blocks(path))
+        assert Reader(tmp_path, {SERVER: cluster.url()}).follow(path) == len(blocks(path))
+
+
+@pytest.mark.parametrize("path", naming(REDIS), ids=NAME)
+def test_what_a_document_shows_on_redis_works(path: Path, tmp_path: Path, main_redis: RedisSpace) -> None:
+    assert Reader(tmp_path, {REDIS: main_redis.url()}).follow(path) == len(blocks(path))
 
 
 def test_the_readme_has_blocks_of_both_kinds() -> None:

@@ -150,8 +150,8 @@ local function read_chosen(ids)
   return chosen
 end
 
--- Change each job whose state is among `states`, the digits of their numbers, by `change(r, id, place)`, which may refuse
--- by returning false.
+-- Change each job whose state is among `states`, the digits of their numbers, by `change(r, id, place)`, which may
+-- refuse by returning false.
 local function change_chosen(chosen, states, change)
   local seen = {}
   for place, id in ipairs(chosen.ids) do

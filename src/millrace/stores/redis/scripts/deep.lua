@@ -1,7 +1,7 @@
 -- Look whether jobs are in exactly the places that their records say, and in no other: a stretch of all jobs, by id.
 -- ARGV: now, the id after which to go on (empty: from the first)
--- Answer: the id after which to go on, empty at the end; how many jobs of each state and queue there were, by turns with
---   their fields in `counts`; ids and what is wrong with them, by turns
+-- Answer: the id after which to go on, empty at the end; how many jobs of each state and queue there were, by turns
+--   with their fields in `counts`; ids and what is wrong with them, by turns
 -- Looks at 200 jobs. Changes nothing.
 --! keys: meta body line: tasks: turns queues later lease ended all odd: uniq tag: attempts: log:
 --! include common
@@ -57,11 +57,16 @@ local function check_line(r, id)
   elseif tonumber(there) ~= score then
     fault(id, 'stands in its line at ' .. there .. ' instead of ' .. whole(score))
   end
-  if redis.call('SISMEMBER', TASKS .. r.queue, r.task) == 0 then fault(id, 'waits for a task its queue does not know') end
-  local _, paused = settings_of(r.queue)
+  if redis.call('SISMEMBER', TASKS .. r.queue, r.task) == 0 then
+    fault(id, 'waits for a task that its queue does not know')
+  end
+  local priority, paused = settings_of(r.queue)
   local turn = redis.call('ZSCORE', TURNS, r.queue)
   if paused and turn then fault(id, 'waits in a paused queue that has a turn') end
   if not paused and not turn then fault(id, 'waits in a queue that has no turn') end
+  if turn and math.floor(turn / 137438953472) ~= -priority then
+    fault(id, 'waits in a queue whose turn is not that of its priority')
+  end
 end
 
 local function check_key(r, id)

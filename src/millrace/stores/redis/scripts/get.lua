@@ -1,7 +1,7 @@
 -- Read jobs by their ids.
 -- ARGV: now, ids
--- Answer: as lists, record, body, result, error and progress, of as many ids as were read, in their order. It stops where
---   the jobs are so large that telling of all would hold up others: after 4 MB, but for what a hundred jobs have.
+-- Answer: as lists, record, body, result, error and progress, of as many ids as were read, in their order. It stops
+--   where the jobs are so large that telling of all would hold up others: after 4 MB, but for what a hundred have.
 -- Costs O(n) for n ids, of which the client sends at most 500.
 --! keys: meta body result error progress
 --! include common

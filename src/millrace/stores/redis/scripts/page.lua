@@ -2,8 +2,8 @@
 -- ARGV: now, the id below which to look (empty: from the newest), how many to find, the filter in msgpack, false where
 --   it does not ask: states (digits), queue, task, tag, unique key, class of the error
 -- Answer: the id down to which all was looked at, or an empty text where nothing is left below; then the ids found
--- Looks at no more than 1,000 jobs, in the smallest of the sets that hold all that the filter can match: all jobs, those
--- of the tag, those of the states. States that have no set in the order of ids are read whole where they are few.
+-- Looks at no more than 1,000 jobs, in the smallest of the sets that hold all that the filter can match: all jobs,
+-- those of the tag, those of the states. States that have no set in the order of ids are read whole where they are few.
 --! keys: meta error line: tasks: later lease all odd: uniq counts tag:
 --! include common
 

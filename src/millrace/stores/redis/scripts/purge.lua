@@ -1,6 +1,6 @@
 -- Delete ended jobs that finished before a time: one stretch of the walk over those there are.
--- ARGV: now, the time, the states (digits), how many at most (500), the set to walk over (the number of a state: those of
---   that one; empty: all that have ended), how many of it stay and were passed over
+-- ARGV: now, the time, the states (digits), how many at most (500), the set to walk over (the number of a state: those
+--   of that one; empty: all that have ended), how many of it stay and were passed over
 -- Answer: how many went; how many stay and are passed over now; 1 where there is more to look at
 -- Looks at 1,000 jobs. Costs O(n log N) for n that go.
 --! keys: meta body result error progress line: tasks: turns serial queues later lease ended all odd: uniq counts tag:

@@ -1,7 +1,7 @@
 -- Make jobs pending and due now, as if just enqueued; attempts and log stay, and a success becomes a row of them.
 -- ARGV: now, the states that may change (digits), whether there are new arguments (1), these, ids
--- Answer: of each id whether it was changed, its record, body, result, error, progress; then of
---   each job that another one of its key has stopped: its place, that one's id, record, body, result, error, progress
+-- Answer: as lists in the order of the ids: whether it was changed, record, body, result, error, progress; then of
+--   those that another job of their key has stopped: their places, the ids of these others, and what these are told by
 -- Costs O(n log N) for n ids, of which the client sends at most 500.
 --! keys: meta body result error progress line: tasks: turns serial queues later lease ended all odd: uniq counts tag:
 --! keys: attempts: log: wake ends

@@ -4,7 +4,8 @@
 --   have some), how many due jobs were looked at
 -- Answer: the queues whose lines are left to tell of; how many due jobs were looked at, -1 where none are left; then
 --   queue, task, number and earliest due time, which may name a queue and task twice
--- Looks at about 1,000 lines and as many due jobs, and is run again for more: with few of both all is told of one moment.
+-- Looks at about 1,000 lines and as many due jobs, and is run again for more: with few of both all is told of one
+-- moment.
 --! keys: meta line: tasks: later counts
 --! include common
 

@@ -57,8 +57,10 @@ class Chaos:
     def run(self) -> None:
         """Let it rage, then heal: everybody goes on, and all jobs come to an end."""
         self.dice = random.Random(self.seed)
-        self._workers = [self.company.hire(concurrency=8, **told) for told in self.hires]
-        by_hand = self.company.hire("consume")
+        self._workers = [self.company.hire(concurrency=8, wait=False, **told) for told in self.hires]
+        by_hand = self.company.hire("consume", wait=False)
+        for member in (*self._workers, by_hand):
+            member.wait_until_ready()
         end = time.monotonic() + self.seconds
         turns = [
             Turn(self._produce, 0.08, 0.12),
@@ -136,7 +138,9 @@ class Chaos:
         by_hand.leave()
         for worker in self._workers:
             worker.wait_until_ready()
-            worker.dismiss()
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.leave()
 
 
 @dataclass

@@ -26,7 +26,7 @@ def endure(tmp_path: Path) -> Endure:
             chaos.run()
             report = check(company.events(), company.rows(), forked_at=lose())
         print(f"\n{chaos.refusals} calls refused, healed in {chaos.healed_after:.1f} s; {report}")  # noqa: T201
-        assert report.violations == []
+        assert not report.violations, "\n".join(report.violations)
         assert report.enqueued > 0
         return report
 

@@ -124,9 +124,11 @@ def _check_ends(report: Report, job: str, life: Sequence[Mapping[str, Any]], row
 
 
 def _check_workers(report: Report, job: str, life: Sequence[Mapping[str, Any]]) -> None:
-    rescued = {event["claim"] for event in life if event["e"] == "rescued"}
+    # A rescue that cancels leaves what a finish would have left: one who sends that again, since its reply was lost, is
+    # told so. Two who end the attempt differently are a contradiction.
+    rescued = {event["claim"]: event["state"] for event in life if event["e"] == "rescued"}
     for event in life:
-        if event["e"] == "ended" and event["claim"] in rescued:
+        if event["e"] == "ended" and rescued.get(event["claim"], event["state"]) != event["state"]:
             report.found("fence", job, f"claim {event['claim']} was rescued, and its outcome written as well")
     given = {event["claim"]: event.get("worker") for event in life if event["e"] == "claimed"}
     for event in life:

@@ -80,6 +80,12 @@ def test_a_contradiction_is_found(events: Any, rows: Any, invariant: Any) -> Non
     assert any(each.startswith(invariant) for each in check(timed(events), rows).violations)
 
 
+def test_a_rescue_that_cancels_may_be_taken_for_the_cancel_that_a_lost_reply_told_of() -> None:
+    row = msgspec.structs.replace(ROW, state=JobState.CANCELLED, claim=1, attempt=0)
+    events = [*WHOLE[:4], event("rescued", 1, state="cancelled"), event("ended", 1, state="cancelled")]
+    assert check(timed(events), [row]).violations == []
+
+
 def test_what_a_killed_process_did_not_write_down_is_no_contradiction() -> None:
     events = [each for each in WHOLE if each["e"] not in ("rescued", "refused", "enqueued") and each["claim"] != 1]
     assert check(timed(events), [ROW]).violations == []

@@ -81,7 +81,6 @@ class RedisServer:
             "unixsocket": str(self.socket),
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._admin: RedisClient | None = None
 
     @property
     def socket(self) -> Path:
@@ -108,10 +107,9 @@ class RedisServer:
         return RedisClient(self.socket_url())
 
     def run(self, *words: Word) -> Any:
-        """Run one command."""
-        if self._admin is None:
-            self._admin = self.client()
-        return self._admin.run(*words)
+        """Run one command, on a connection of its own."""
+        with self.client() as client:
+            return client.run(*words)
 
     def info(self, section: str) -> dict[str, Any]:
         """Return what it tells of itself."""
@@ -170,17 +168,11 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     def _end(self, how: signal.Signals) -> None:
-        self._hang_up()
         if self._process is None:
             return
         self._process.send_signal(how)
         self._process.wait(PATIENCE)
         self._process = None
-
-    def _hang_up(self) -> None:
-        if self._admin is not None:
-            self._admin.close()
-            self._admin = None
 
     def _answers(self) -> bool:
         assert self._process is not None
@@ -189,7 +181,6 @@ class RedisServer:
         try:
             return bool(self.run("PING"))
         except redis.ConnectionError:  # nobody listens, or what it has kept is still being read
-            self._hang_up()
             return False
 
     # -- what is done to it

@@ -20,7 +20,7 @@ from tests.faults.enduring import Endure
 from tests.servers.redisserver import RedisServer
 
 FULL, ROOM = "1mb", "0"  # the server alone takes more than the one; the other is no limit
-SECONDS = 4.0
+SECONDS = 3.0
 
 
 @pytest.fixture
@@ -73,15 +73,17 @@ def test_what_frees_and_what_keeps_the_promises_goes_on_without_room(store: Stor
     lapsed = store.step(BEN, (), [ClaimRequest(5, lease=1)]).claimed
     redis_server.configure("maxmemory", FULL)
 
-    assert len(store.step(ANN, (), [ClaimRequest(5, lease=HOUR)]).claimed) == 5
+    more = store.step(ANN, (), [ClaimRequest(5, lease=HOUR)]).claimed
+    assert len(more) == 5
     beats = [Beat(each.ref, each.id, each.claim, HOUR) for each in held]
     assert store.extend(ANN, beats) == [JobState.RUNNING] * len(held)
     assert len(store.rescue(retention=None, dead_retention=None)) == len(lapsed)
-    waiting = [each.id for each in rows[15:]]
+    taken = {each.id for each in (*held, *lapsed, *more)}
+    waiting = [each.id for each in rows if each.id not in taken]
     store.cancel(waiting[:5], CANCELLABLE, retention=None)
     store.delete(waiting[:5], DELETABLE)
     assert store.get(waiting[:5]) == [None] * 5
-    assert store.counts()[JobState.PENDING] == 10
+    assert store.counts()[JobState.PENDING] == 10, "five that have been taken back among them"
 
 
 @pytest.mark.timeout(120)
@@ -100,7 +102,7 @@ def test_a_memory_that_is_full_now_and_then_loses_nothing(
     report = endure(
         redis_server.url(prefix=prefix), seconds=SECONDS, pauses=0, strikes=[Turn(turn, 0.2, 0.4)], heal=heal
     )
-    assert turns.count(FULL) >= 5
+    assert turns.count(FULL) >= 3
     assert report.rescues == 0, "a lease was lost, though beats need no room"
 
 

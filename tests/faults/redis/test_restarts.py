@@ -24,7 +24,7 @@ from tests.faults.stage import wait_for
 from tests.servers.redisinstallations import newest_redis
 from tests.servers.redisserver import ALWAYS, RedisServer
 
-SECONDS = 5.0
+SECONDS = 4.0
 #: What three workers and a consumer hold at least: a strike that ends fewer has found them on their way back.
 SESSIONS = 5
 
@@ -40,7 +40,7 @@ def test_a_server_that_is_killed_again_and_again_and_flushes_always_loses_nothin
             ended.append(server.sessions())
             server.restart()
 
-        endure(server.url(prefix=prefix), seconds=SECONDS, pauses=0, strikes=[Turn(crash, 0.8, 1.6)])
+        endure(server.url(prefix=prefix), seconds=SECONDS, pauses=0, strikes=[Turn(crash, 0.6, 1.2)])
     assert sum(each >= SESSIONS for each in ended) >= 2, f"void: too few sessions have been hit: {ended}"
 
 
@@ -50,21 +50,23 @@ def test_a_server_that_flushes_every_second_may_lose_only_what_it_was_told_last(
 ) -> None:
     """While a flush lasts, what comes in waits in the server's own memory, and is lost with it: so it is a fork."""
     killed: list[int] = []
+    ended: list[int] = []
 
     def crash() -> None:
-        redis_server.kill()
-        killed.append(time.monotonic_ns())
-        redis_server.start()
+        if not killed:
+            ended.append(redis_server.sessions())
+            redis_server.kill()
+            killed.append(time.monotonic_ns())
+            redis_server.start()
 
-    report = endure(
+    endure(
         redis_server.url(prefix=prefix),
         seconds=SECONDS,
         pauses=0,
-        strikes=[Turn(crash, 0.8, 1.6)],
-        lose=lambda: killed[-1],
+        strikes=[Turn(crash, 1.5, 2.0)],
+        lose=lambda: killed[0],
     )
-    assert len(killed) >= 2
-    assert report.forked > 0, "void: nothing was at work when the server was killed"
+    assert ended[0] >= SESSIONS, f"void: too few sessions have been hit: {ended}"
 
 
 @pytest.mark.timeout(120)
@@ -88,7 +90,7 @@ def test_a_server_that_forgets_its_scripts_all_the_time_is_told_them_again(
         forgotten.append(int(redis_server.info("memory")["number_of_cached_scripts"]))
         redis_server.forget_scripts()
 
-    report = endure(redis_server.url(prefix=prefix), seconds=4.0, pauses=0, strikes=[Turn(forget, 0.02, 0.06)])
+    report = endure(redis_server.url(prefix=prefix), seconds=3.0, pauses=0, strikes=[Turn(forget, 0.02, 0.06)])
     assert sum(each > 0 for each in forgotten) >= 20, "void: there was hardly ever a script to forget"
     assert report.rescues == 0, "a lease was lost, though the server was there all the time"
 
@@ -107,7 +109,7 @@ def test_workers_go_on_with_the_replica_that_takes_over(failover: RedisFailover,
         failover.url(prefix=prefix, connect_deadline="2"),
         seconds=SECONDS,
         pauses=0,
-        strikes=[Turn(failover.take_over, 2.0, 3.0)],
+        strikes=[Turn(failover.take_over, 1.5, 2.0)],
         lose=lambda: failover.at,
     )
     assert failover.at is not None

@@ -16,7 +16,7 @@ from millrace.stores.redis.keyspace import Keyspace
 from millrace.stores.redis.layout import FORMAT, found, settle
 from millrace.stores.redis.lines import Lines
 from millrace.stores.redis.listener import Listener
-from millrace.stores.redis.server import greet, require, warn
+from millrace.stores.redis.server import greet, require, require_channels, warn
 from millrace.stores.redis.settings import Settings
 from millrace.stores.redis.wire import Connection
 from millrace.stores.servertime import GivenTime, ServerTime, Time
@@ -46,7 +46,7 @@ class Home:
         self.watchers = Watchers(self._listen if settings.listen else None, _log)
         self._settling = threading.Lock()
         self._settled: list[str] = []  # what was done to the layout and not told yet
-        self._warned = False
+        self._known = False  # what is asked and told but once
 
     def open(self) -> None:
         """Connect, where nothing is connected yet: the server is then one that will do."""
@@ -84,9 +84,10 @@ class Home:
         """Look whether the server and the layout are as they should be, on each new connection."""
         server = greet(connection, self._settings, name)
         require(server, self._settings)
-        if not self._warned:
-            self._warned = True
+        if not self._known:
+            require_channels(connection, self.keys, self._settings)
             warn(server, self._settings)
+            self._known = True
         self._settle(connection)
 
     def _look(self, connection: Connection, name: str) -> None:

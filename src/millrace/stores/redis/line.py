@@ -91,13 +91,13 @@ class Line(KeptLine[Connection]):
         try:
             self._on_connect(connection)
         except WireError as error:
-            address = is_elsewhere(error)
+            address = is_elsewhere(error, self._settings)
             if address is not None:
                 self._whereabouts.found(address)
             raise
 
     def _undone(self, error: Exception, connection: Connection) -> bool:
-        address = is_elsewhere(error)
+        address = is_elsewhere(error, self._settings)
         if address is not None:
             self._whereabouts.found(address)
         elif not is_passing(error):

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from millrace.errors import ConfigurationError, StoreUnavailable
+from millrace.stores.redis.keyspace import Keyspace
 from millrace.stores.redis.session import Argument
 from millrace.stores.redis.settings import FSYNC, Settings
 from millrace.stores.redis.wire import Connection, Refused
 
-__all__ = ["OLDEST", "Server", "greet", "require", "warn"]
+__all__ = ["OLDEST", "Server", "greet", "require", "require_channels", "warn"]
 
 _log = logging.getLogger("millrace.redis")
 
@@ -58,7 +59,7 @@ class Server:
 
 
 def greet(connection: Connection, settings: Settings, name: str) -> Server:
-    """Say who we are, choose the database, and ask what the server is: one trip.
+    """Say who we are, choose the database, and ask what the server is: one trip, as a rule.
 
     Raises:
         Refused: It does not take us.
@@ -72,22 +73,27 @@ def greet(connection: Connection, settings: Settings, name: str) -> Server:
         first.append(("SELECT", settings.db))
     rest = [("CLIENT", "SETNAME", name.replace(" ", "-")), ("HELLO",)]
     rest += [("INFO", section) for section in _SECTIONS]
-    rest.append(("CONFIG", "GET", "maxmemory-policy"))
     answers = connection.replies([*first, *rest])
     for answer in answers[: len(first)]:
         if type(answer) is Refused:
             raise answer
-    _, hello, *sections, policy = answers[len(first) :]
+    _, hello, *sections = answers[len(first) :]
     if type(hello) is Refused and hello.code == "NOAUTH":
         raise hello
-    return _told(hello, sections, policy)
-
-
-def _told(hello: Any, sections: list[Any], policy: Any) -> Server:
     facts: dict[str, str] = {}
     for section in sections:
         if type(section) is not Refused:
             facts |= _read_info(section)
+    return _told(hello, facts, facts.get("maxmemory_policy") or _configured(connection))
+
+
+def _configured(connection: Connection) -> str | None:
+    """Ask for the policy in another way; some let their users see one thing, and some the other."""
+    (told,) = connection.replies([("CONFIG", "GET", "maxmemory-policy")])
+    return None if type(told) is Refused or not told else _text(told[1])
+
+
+def _told(hello: Any, facts: Mapping[str, str], policy: str | None) -> Server:
     said: dict[bytes, Any] = {}
     if type(hello) is not Refused:
         said = dict(zip(hello[::2], hello[1::2], strict=True))
@@ -96,14 +102,13 @@ def _told(hello: Any, sections: list[Any], policy: Any) -> Server:
     version = _text(said.get(b"version")) or facts.get("valkey_version") or facts.get("redis_version", "")
     role = _text(said.get(b"role")) or facts.get("role", "")
     mode = _text(said.get(b"mode")) or facts.get("redis_mode", "")
-    by_config = _text(policy[1]) if type(policy) is not Refused and policy else None
     return Server(
         name=name,
         version=tuple(int(part) for part in version.split(".") if part.isdecimal()),
         replica=role in {"slave", "replica"},
         clustered=mode == "cluster",
         facts=facts,
-        policy=facts.get("maxmemory_policy") or by_config,
+        policy=policy,
     )
 
 
@@ -152,6 +157,20 @@ def _require_waitaof(server: Server, settings: Settings) -> None:
     if server.appends is False:
         raise ConfigurationError(
             f"{settings.url} writes no append-only file, so ?wait=fsync would wait for ever; set appendonly to yes"
+        )
+
+
+def require_channels(connection: Connection, keys: Keyspace, settings: Settings) -> None:
+    """See that the scripts may publish: one that may not would fail when all is written.
+
+    Raises:
+        ConfigurationError: This user may not.
+    """
+    (answer,) = connection.replies([("PUBLISH", keys.key("none"), "")])
+    if type(answer) is Refused and answer.code == "NOPERM":
+        raise ConfigurationError(
+            f"{settings.url} does not let this user publish ({answer.said}); grant it +publish and "
+            f"&{keys.key('*').decode()}"
         )
 
 

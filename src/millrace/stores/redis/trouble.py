@@ -64,12 +64,15 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, Refused) and _code(error) in _PASSING
 
 
-def is_elsewhere(error: BaseException) -> tuple[str, int] | None:
-    """Return where in its cluster our keys are, if that is what the server says; nothing was done."""
+def is_elsewhere(error: BaseException, settings: Settings) -> tuple[str, int] | None:
+    """Return where in its cluster our keys are, if that is what the server says; nothing was done.
+
+    A node that names no host means the one by which it is reached.
+    """
     if not isinstance(error, Refused) or error.code != "MOVED":
         return None
     host, _, port = error.said.rpartition(" ")[2].rpartition(":")
-    return (host, int(port)) if host and port.isdecimal() else None
+    return (host or settings.host, int(port)) if port.isdecimal() else None
 
 
 def unreachable(settings: Settings, error: BaseException) -> MillraceError:

@@ -69,13 +69,6 @@ def test_a_clock_that_is_apart_is_told(sound: Bare, monkeypatch: pytest.MonkeyPa
     assert told(sound)["clock"].level == "note"
 
 
-def test_who_may_not_publish_is_told(redis_server: RedisServer, opened: Opener) -> None:
-    redis_server.run("ACL", "SETUSER", "mute", "on", ">s3cret", "~*", "resetchannels", "+@all")
-    found = told(opened(redis_server.url(login="mute:s3cret")))["hints"]
-    assert found.level == "error"
-    assert "{millrace}:*" in found.text
-
-
 def test_replicas_are_told_by_the_primary_and_a_replica_is_an_error(opened: Opener) -> None:
     with RedisServer(newest_redis()) as server, server.replica() as replica:
         assert told(opened(server.url()))["replicas"].level == "note"

@@ -176,7 +176,7 @@ def test_a_listener_on_a_network_that_has_gone_silent_finds_out(redis_server: Re
 def test_who_may_not_subscribe_is_told_in_the_log_and_polls(
     redis_server: RedisServer, opened: Opener, caplog: pytest.LogCaptureFixture
 ) -> None:
-    redis_server.run("ACL", "SETUSER", "deaf", "on", ">s3cret", "~*", "resetchannels", "+@all")
+    redis_server.run("ACL", "SETUSER", "deaf", "on", ">s3cret", "~*", "&*", "+@all", "-subscribe")
     caplog.set_level("INFO", "millrace.redis")
     watch = opened(redis_server.url(login="deaf:s3cret")).watch(lambda: None)
     until(lambda: "polling goes on" in caplog.text)

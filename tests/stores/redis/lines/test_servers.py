@@ -158,6 +158,15 @@ def test_a_user_with_what_is_needed_can_do_all_and_no_more(redis_server: RedisSe
         store.write(run(lua("return redis.call('SET', 'other', '1')")))
 
 
+def test_a_user_whose_scripts_could_not_publish_is_refused_before_anything_is_written(
+    redis_server: RedisServer, opened: Opener
+) -> None:
+    redis_server.run("ACL", "SETUSER", "mute", "on", ">s3cret", "~*", "resetchannels", "+@all")
+    with pytest.raises(ConfigurationError, match=r"grant it \+publish and &\{silence\}:\*"):
+        opened(redis_server.url(login="mute:s3cret", prefix="silence")).write(PING)
+    assert redis_server.run("KEYS", "{silence}:*") == []
+
+
 @pytest.fixture
 def guarded(redis_server: RedisServer) -> Iterator[RedisServer]:
     """The server, for a while with a password."""

@@ -6,7 +6,7 @@ chunks, so that no script runs long, and the claim is made again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,29 +18,62 @@ from millrace.stores.redis.rows import claimed_rows
 from millrace.stores.redis.scripts import script
 from millrace.stores.redis.session import Call, Session
 
-__all__ = ["AT_ONCE", "CLAIM", "PROMOTE", "claim_calls", "next_due", "promote", "read_claim"]
+__all__ = ["AT_ONCE", "CLAIM", "PROMOTE", "Claim", "claims_of", "next_due", "promote"]
 
 CLAIM: Final = script("claim")
 PROMOTE: Final = script("promote")
 AT_ONCE: Final = 500  #: jobs that one script claims or promotes
 
+_DUE = 1
 _pack = msgspec.msgpack.Encoder().encode
 
 
-def claim_calls(worker: bytes, request: ClaimRequest) -> list[Call]:
-    """Return the scripts that serve a request, each of them a whole by itself."""
-    limit, tasks = min(request.limit, MAX_CLAIM), request.tasks
-    queues = request.queues
-    rest = (queues, None if tasks is None else tuple(tasks), request.lease, request.leases or None)
-    return [(CLAIM, (worker, _pack((min(limit - first, AT_ONCE), *rest)))) for first in range(0, limit, AT_ONCE)]
+class Claim:
+    """One claim on its way, of at most as many jobs as a script takes.
+
+    Args:
+        worker: For whom, packed.
+        request: What is asked for.
+        limit: How many jobs.
+
+    Attributes:
+        rows: What it has brought.
+        done: Nothing more will come. Else those that came were so large that the script left others for another call,
+            or jobs are `due`.
+        due: Nothing was claimed, as so many jobs must be promoted first.
+    """
+
+    __slots__ = ("_limit", "_request", "_worker", "done", "due", "rows")
+
+    def __init__(self, worker: bytes, request: ClaimRequest, limit: int) -> None:
+        self._worker, self._request, self._limit = worker, request, limit
+        self.rows: list[JobRow] = []
+        self.done = self.due = False
+
+    @property
+    def call(self) -> Call:
+        """The script to run for what is still missing."""
+        request = self._request
+        tasks = None if request.tasks is None else tuple(request.tasks)
+        limit = self._limit - len(self.rows)
+        head = _pack((limit, request.queues, tasks, request.lease, request.leases or None))
+        return CLAIM, (self._worker, head)
+
+    def read(self, reply: Sequence[Any]) -> None:
+        """Read its answer."""
+        _, more, *told = reply
+        self.done, self.due = not more, more == _DUE
+        if told:
+            self.rows += claimed_rows(*told)
 
 
-def read_claim(reply: Sequence[Any]) -> list[JobRow] | None:
-    """Build the rows of what was claimed; None where jobs must be promoted first."""
-    _, held_up, *told = reply
-    if held_up:
-        return None
-    return claimed_rows(*told) if told else []
+def claims_of(worker: bytes, requests: Iterable[ClaimRequest]) -> list[Claim]:
+    """Return the claims that serve requests, in order, each of them a whole by itself."""
+    return [
+        Claim(worker, request, min(min(request.limit, MAX_CLAIM) - first, AT_ONCE))
+        for request in requests
+        for first in range(0, min(request.limit, MAX_CLAIM), AT_ONCE)
+    ]
 
 
 def promote(session: Session, limit: int) -> int:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from millrace.job import JobRow
 from millrace.messages import ClaimRequest, StepAnswer
 from millrace.outcome import Outcome
-from millrace.stores.redis.claim import AT_ONCE, PROMOTE, claim_calls, read_claim
+from millrace.stores.redis.claim import AT_ONCE, PROMOTE, Claim, claims_of
 from millrace.stores.redis.finish import Ending, Writing
 from millrace.stores.redis.record import worker_bytes
 from millrace.stores.redis.session import Call, Session
@@ -16,7 +15,7 @@ from millrace.stores.redis.session import Call, Session
 __all__ = ["Step"]
 
 _NOTHING_ODD: Ending = (frozenset(), {})
-_CHUNKS: Sequence[Call] = [(PROMOTE, (AT_ONCE,))] * 4  # of due jobs, in one trip
+_CHUNKS: Sequence[Call] = ((PROMOTE, (AT_ONCE,)),) * 4  # of due jobs, in one trip
 
 
 class Step:
@@ -31,13 +30,12 @@ class Step:
         freed: The queues to which outcomes have brought jobs back.
     """
 
-    __slots__ = ("_claims", "_ending", "_now", "_outcomes", "_rows", "_worker", "freed")
+    __slots__ = ("_claims", "_ending", "_now", "_outcomes", "_worker", "freed")
 
     def __init__(self, worker: int, outcomes: Sequence[Outcome], requests: Sequence[ClaimRequest]) -> None:
         self._worker = worker_bytes(worker)
         self._outcomes = outcomes
-        self._claims = [call for request in requests for call in claim_calls(self._worker, request)]
-        self._rows: list[list[JobRow] | None] = [None] * len(self._claims)
+        self._claims = claims_of(self._worker, requests)
         self._ending: Ending | None = None if outcomes else _NOTHING_ODD
         self._now = 0
         self.freed: Collection[str] = ()
@@ -45,30 +43,30 @@ class Step:
     def __call__(self, session: Session) -> StepAnswer:
         """Run the step."""
         ending = self._finish_and_claim(session)
-        while None in self._rows:  # more is due than a claim promotes
-            self._read(session.trip([*_CHUNKS, *self._open()])[len(_CHUNKS) :])
-        rows = self._rows
-        claimed = (rows[0] or []) if len(rows) == 1 else [row for some in rows if some is not None for row in some]
+        while left := self._open():
+            first = _CHUNKS if any(claim.due for claim in left) else ()
+            self._read(left, session.trip([*first, *(claim.call for claim in left)])[len(first) :])
+        claims = self._claims
+        claimed = claims[0].rows if len(claims) == 1 else [row for claim in claims for row in claim.rows]
         return StepAnswer(self._now if session.now is None else session.now, claimed, *ending)
 
     def _finish_and_claim(self, session: Session) -> Ending:
-        ending = self._ending
+        ending, claims = self._ending, self._open()
         if ending is not None:
-            if None in self._rows:
-                self._read(session.trip(self._open()))
+            if claims:
+                self._read(claims, session.trip([claim.call for claim in claims]))
             return ending
         writing = Writing(self._worker, self._outcomes, again=session.again)
-        replies = session.trip([*writing.calls, *self._open()])
+        replies = session.trip([*writing.calls, *(claim.call for claim in claims)])
         ending = self._ending = writing.judge(replies[: len(writing.calls)])
         self._now, self.freed = writing.now, writing.freed
-        self._read(replies[len(writing.calls) :])
+        self._read(claims, replies[len(writing.calls) :])
         return ending
 
-    def _open(self) -> list[Call]:
-        return [call for call, rows in zip(self._claims, self._rows, strict=True) if rows is None]
+    def _open(self) -> list[Claim]:
+        return [claim for claim in self._claims if not claim.done]
 
-    def _read(self, replies: Sequence[Any]) -> None:
-        places = [place for place, rows in enumerate(self._rows) if rows is None]
-        for place, reply in zip(places, replies, strict=True):
+    def _read(self, claims: Sequence[Claim], replies: Sequence[Any]) -> None:
+        for claim, reply in zip(claims, replies, strict=True):
             self._now = int(reply[0])
-            self._rows[place] = read_claim(reply)
+            claim.read(reply)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from millrace.clock import SECOND
 from millrace.conformance.bench import ANN, ENDINGS, KEPT, Bench
 from millrace.messages import Beat, ClaimRequest
@@ -47,6 +49,18 @@ def test_large_jobs_are_cut_by_their_size(bench: Bench, session: Session, counti
     assert insert(session, rows).existing == {}
     assert counting.trips == [["insert"] * 3]
     assert [len(row.args) for row in bench.claim()] == [len(row.args) for row in rows]
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_of_large_jobs_a_claim_takes_no_more_than_it_can_carry_at_once(
+    bench: Bench, session: Session, counting: Counting, tasks: int
+) -> None:
+    rows = [bench.row(task=f"t{n % tasks}", args=b'"' + b"x" * 220_000 + b'"') for n in range(90)]
+    insert(session, rows)
+    claimed = Step(ANN, (), [ClaimRequest(80)])(session).claimed
+    assert [row.id for row in claimed] == [row.id for row in rows[:80]]
+    assert counting.trips[1:] == [["claim"]] * 4  # 20 of them are as much as there may be
+    assert [row.id for row in bench.claim()] == [row.id for row in rows[80:]]
 
 
 def test_a_few_due_jobs_are_promoted_by_the_claim_itself(bench: Bench, session: Session, counting: Counting) -> None:

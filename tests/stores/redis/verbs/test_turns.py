@@ -6,7 +6,7 @@ import pytest
 
 from millrace.conformance.bench import ANN, BEN, Bench
 from millrace.messages import ClaimRequest, QueueSettings
-from millrace.stores.redis.claim import claim_calls, read_claim
+from millrace.stores.redis.claim import Claim
 from millrace.stores.redis.record import worker_bytes
 from millrace.stores.redis.session import Session
 from tests.stores.redis.verbs.conftest import OpenStore
@@ -57,8 +57,10 @@ def test_more_full_queues_than_a_claim_looks_at_hold_up_no_other_for_long(bench:
 def test_a_limit_holds_for_all_claims_of_one_trip(bench: Bench, store: OpenStore, session: Session) -> None:
     store.set_queue("mail", QueueSettings(concurrency=5))
     bench.add_some(50, queue="mail")
-    calls = [call for worker in (ANN, BEN) for call in claim_calls(worker_bytes(worker), ClaimRequest(4))]
-    assert [len(read_claim(reply) or ()) for reply in session.trip(calls)] == [4, 1]
+    claims = [Claim(worker_bytes(worker), ClaimRequest(4), 4) for worker in (ANN, BEN)]
+    for claim, reply in zip(claims, session.trip([claim.call for claim in claims]), strict=True):
+        claim.read(reply)
+    assert [len(claim.rows) for claim in claims] == [4, 1]
 
 
 def test_an_emptied_queue_leaves_nothing_behind(bench: Bench, session: Session) -> None:

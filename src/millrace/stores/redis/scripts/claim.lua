@@ -1,8 +1,8 @@
 -- Claim pending jobs: the queue whose turn it is, then the next where it has too few. What is due is promoted first;
 -- where that are more than a hundred jobs, nothing is claimed, and the answer says so: they are promoted in chunks.
 -- ARGV: now, worker, msgpack of [at most how many, queues or nil, tasks or nil, lease, lease by task or nil]
--- Answer: the time, whether jobs must be promoted first (1), ids and records by turns, bodies, and what earlier
---   attempts have left: place, result, error, progress
+-- Answer: the time, whether jobs must be promoted first (1), or some are left behind because those before them are large
+--   (2), else 0; ids and records by turns, bodies, and what earlier attempts have left: place, result, error, progress
 -- Costs O(q + t + n log N) for q queues looked at, t lines of the queues served and n jobs, at most 500.
 --! keys: meta body result error progress line: tasks: turns serial queues later lease odd: counts wake
 --! include common
@@ -11,6 +11,8 @@
 local FEW = 100 -- due jobs that a claim promotes itself
 local MANY = 1000 -- queues that it looks at
 local STEP = 20 -- queues read at once
+local SLICE = 20 -- bodies read at once
+local MOST_BYTES = 4194304 -- of bodies: once there are more, no other slice of them is read
 
 local now, worker = clock(ARGV[1]), ARGV[2]
 local head = cmsgpack.unpack(ARGV[3])
@@ -197,7 +199,32 @@ end
 for _, line in ipairs(emptied) do leave_line(line[1], line[2]) end
 if promoted > 0 then tell(woken) end
 
-local old, bodies = redis.call('HMGET', META, unpack(ids)), redis.call('HMGET', BODY, unpack(ids))
+local old, bodies, size, outcome = redis.call('HMGET', META, unpack(ids)), {}, 0, 0
+for place = #ids, 1, -1 do
+  if not old[place] then -- a line told of a job that is not there: that must not lose the others
+    table.remove(ids, place)
+    table.remove(old, place)
+  end
+end
+for first = 1, #ids, SLICE do
+  for _, body in ipairs(redis.call('HMGET', BODY, unpack(ids, first, math.min(first + SLICE - 1, #ids)))) do
+    bodies[#bodies + 1] = body
+    size = size + #body
+  end
+  if size > MOST_BYTES then break end
+end
+if #bodies < #ids then
+  local lines = {}
+  for place = #ids, #bodies + 1, -1 do
+    local r = read_record(old[place])
+    gather(lines, r, ids[place])
+    count(counts, PENDING, r.queue, 1)
+    count(counts, RUNNING, r.queue, -1)
+    ids[place] = nil
+  end
+  enter_lines(lines)
+  outcome = 2
+end
 local tails, records, ends, again, last, made = {}, {}, {}, {}, nil, nil
 
 local function tail_of(span)
@@ -251,4 +278,4 @@ if again[1] then
     end
   end
 end
-return {whole(now), 0, records, bodies, left}
+return {whole(now), outcome, records, bodies, left}

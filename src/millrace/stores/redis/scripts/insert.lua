@@ -85,7 +85,7 @@ elseif enlist() < number then
 end
 
 local FRESH = string.rep('\0', 53)
-local records, stored, lines, later, uniq, counts, tagged = {}, {}, {}, {}, {}, {}, {}
+local records, stored, lines, later, uniq, counts, tagged, told = {}, {}, {}, {}, {}, {}, {}, {}
 
 local function make(kind, due)
   local score, rest = rank(kind.priority, due)
@@ -117,6 +117,7 @@ for at = 1, going and #going or number do
   else
     later[#later + 1], later[#later + 2] = whole(due), id
     count(counts, SCHEDULED, kind.queue, 1)
+    told[kind.queue] = true -- who waits for the next that is due looks again
   end
   if kind.key ~= '' then uniq[#uniq + 1], uniq[#uniq + 2] = kind.key, id end
   for _, tag in ipairs(tags and tags[place] or {}) do
@@ -130,12 +131,12 @@ if records[1] then
   redis.call('HSET', META, unpack(records))
   redis.call('HSET', BODY, unpack(stored))
   for _, places in pairs(lines) do count(counts, PENDING, places.queue, #places / 2) end
-  local queues = enter_lines(lines)
+  for _, queue in ipairs(enter_lines(lines)) do told[queue] = true end
   in_pieces('ZADD', LATER, later)
   in_pieces('HSET', UNIQ, uniq)
   for tag, members in pairs(tagged) do in_pieces('ZADD', TAG .. tag, members) end
   write_counts(counts)
-  tell(queues)
+  for queue in pairs(told) do redis.call('PUBLISH', WAKE, queue) end
 end
 if not stopped or not stopped[1] then return {whole(now)} end
 return {whole(now), stopped, others, {read_parts(others)}}

@@ -6,13 +6,14 @@ more, and go by another. Each call is a whole by itself, and all go in one trip.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from millrace.outcome import Outcome
 from millrace.states import JobState
+from millrace.stores.redis.pieces import pieces
 from millrace.stores.redis.record import NUMBERS, REASON_NUMBERS, STATES
 from millrace.stores.redis.rows import pack_error
 from millrace.stores.redis.scripts import script
@@ -26,7 +27,6 @@ AT_ONCE: Final = 500  #: attempts that one script ends; half of it where they en
 
 Ending = tuple[frozenset[int], dict[int, JobState]]  #: by index: those refused, and what ended otherwise than asked
 
-_MOST_BYTES = 16 << 20
 _DONE = JobState.COMPLETED  # a name of its own: reading a member of an enumeration costs 0.1 us
 _COMPLETED = NUMBERS[_DONE]
 _pack = msgspec.msgpack.Encoder().encode
@@ -109,20 +109,9 @@ def _sorted_out(outcomes: Sequence[Outcome]) -> tuple[dict[int | None, Sequence[
     return dict(plain), others
 
 
-def _chunks(outcomes: Sequence[Outcome], places: Sequence[int], most: int) -> Iterator[Sequence[int]]:
+def _chunks(outcomes: Sequence[Outcome], places: Sequence[int], most: int) -> list[Sequence[int]]:
     """Cut a call into what one script may take."""
-    if len(places) <= most and sum([len(outcomes[place].result or b"") for place in places]) <= _MOST_BYTES:
-        if places:
-            yield places
-        return
-    first = size = 0
-    for at, place in enumerate(places):
-        length = len(outcomes[place].result or b"")
-        size += length
-        if at > first and (at - first == most or size > _MOST_BYTES):
-            yield places[first:at]
-            first, size = at, length
-    yield places[first:]
+    return [places[piece] for piece in pieces([len(outcomes[place].result or b"") for place in places], most)]
 
 
 def _successes(worker: bytes, outcomes: Sequence[Outcome], retention: int | None, *, again: bool) -> Sequence[Argument]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from millrace.errors import ConfigurationError
 from millrace.messages import Existing, InsertAnswer, NewRow
+from millrace.stores.redis.pieces import pieces
 from millrace.stores.redis.record import write_body, write_names
 from millrace.stores.redis.rows import job_rows
 from millrace.stores.redis.scripts import script
@@ -20,7 +21,6 @@ __all__ = ["INSERT", "MOST_ROWS", "insert"]
 INSERT: Final = script("insert")
 MOST_ROWS: Final = 1000  #: in one script, which is atomic; half of it where jobs have unique keys or tags
 
-_MOST_BYTES = 16 << 20
 _LATEST = 1 << 53  # microseconds, in the year 2255: a double holds no later time exactly
 _BETWEEN = 2  # NUL characters between three names
 _SHARED = struct.Struct(">IIIh")  # max_attempts, crashes, max_crashes, priority, as they stand in a record
@@ -34,7 +34,7 @@ def insert(session: Session, rows: Sequence[NewRow]) -> InsertAnswer:
 
     Where the call may have been made before and its reply was lost, a job of the same id is what that call wrote.
     """
-    chunks = list(_chunks(rows))
+    chunks = _chunks(rows)
     replies = session.trip([(INSERT, _arguments(chunk)) for chunk in chunks])
     existing: dict[int, Existing] = {}
     start = 0
@@ -55,20 +55,11 @@ def _stopped(reply: Sequence[Any], start: int, *, again: bool) -> dict[int, Exis
     }
 
 
-def _chunks(rows: Sequence[NewRow]) -> Iterator[Sequence[NewRow]]:
+def _chunks(rows: Sequence[NewRow]) -> list[Sequence[NewRow]]:
     """Cut a call into what one script may take."""
     costly = len(rows) > MOST_ROWS // 2 and any(row.unique_key is not None or row.tags for row in rows)
     most = MOST_ROWS // 2 if costly else MOST_ROWS
-    if len(rows) <= most and sum([len(row.args) for row in rows]) <= _MOST_BYTES:
-        yield rows
-        return
-    first = size = 0
-    for place, row in enumerate(rows):
-        size += len(row.args)
-        if place > first and (place - first == most or size > _MOST_BYTES):
-            yield rows[first:place]
-            first, size = place, len(row.args)
-    yield rows[first:]
+    return [rows[piece] for piece in pieces([len(row.args) for row in rows], most)]
 
 
 def _arguments(rows: Sequence[NewRow]) -> Sequence[Argument]:

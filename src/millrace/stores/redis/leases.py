@@ -9,6 +9,7 @@ import msgspec
 
 from millrace.messages import Beat, Rescued
 from millrace.states import JobState
+from millrace.stores.redis.pieces import pieces
 from millrace.stores.redis.record import FORM, STATES, read_names, worker_bytes, worker_number
 from millrace.stores.redis.rows import pack_progress
 from millrace.stores.redis.scripts import script
@@ -30,8 +31,8 @@ def extend(session: Session, worker: int, beats: Sequence[Beat]) -> list[JobStat
     """Write beats; return each job's state, None where the claim is lost."""
     some = _merged(beats)
     packed = worker_bytes(worker)
-    chunks = [some[first : first + AT_ONCE] for first in range(0, len(some), AT_ONCE)]
-    replies = session.trip([(EXTEND, _told(packed, chunk)) for chunk in chunks])
+    sizes = [len(beat.result or b"") for beat in some]
+    replies = session.trip([(EXTEND, _told(packed, some[piece])) for piece in pieces(sizes, AT_ONCE)])
     states = [state for reply in replies for state in reply]
     held = {_attempt(beat): _states[state] for beat, state in zip(some, states, strict=True) if state >= 0}
     return [held.get(_attempt(beat)) for beat in beats]

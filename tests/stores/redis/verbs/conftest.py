@@ -32,7 +32,7 @@ class OpenStore(RedisStore):
 
     def faults(self) -> list[str]:
         """Return whatever does not agree among the keys."""
-        return self._read(find_faults)
+        return find_faults(self._read)
 
 
 class Counting:

@@ -60,7 +60,7 @@ def looking_at(space: RedisSpace) -> Generator[Callable[[], list[str]]]:
     """Give a way to ask what does not agree."""
     with closing(connect(read_url(space.url()))) as connection:
         session = Session(connection, Keyspace(space.prefix), None)
-        yield lambda: find_faults(session)
+        yield lambda: find_faults(lambda body: body(session))
 
 
 class Lives(RuleBasedStateMachine):

@@ -1,6 +1,6 @@
 """Changing jobs from outside their handlers: cancel, retry, reschedule, delete. Owns those four, by ids.
 
-A script changes up to 500 jobs as one whole and tells each as it then is; more are cut into several.
+A script changes up to 200 jobs as one whole and tells each as it then is; more are cut into several.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any, Final
 from millrace.job import JobRow
 from millrace.messages import Changed
 from millrace.states import CANCELLABLE, DELETABLE, RESCHEDULABLE, RETRYABLE, JobState
+from millrace.stores.redis.looks import Look, look_once
 from millrace.stores.redis.record import NUMBERS
 from millrace.stores.redis.rows import job_rows
 from millrace.stores.redis.scripts import Script, script
-from millrace.stores.redis.session import Argument, Session
+from millrace.stores.redis.session import Argument
 
 __all__ = ["AT_ONCE", "cancel", "delete", "digits", "reschedule", "retry"]
 
@@ -23,31 +24,31 @@ RETRY: Final = script("retry")
 RESCHEDULE: Final = script("reschedule")
 DELETE: Final = script("delete")
 
-AT_ONCE: Final = 500  #: jobs that a script changes
+AT_ONCE: Final = 200  #: jobs that a script changes, in some milliseconds at most
 _FOR_EVER = -1
 _PARTS = 5  # of a row
 
 
-def cancel(session: Session, ids: Sequence[bytes], states: frozenset[JobState], retention: int | None) -> list[Changed]:
+def cancel(look: Look, ids: Sequence[bytes], states: frozenset[JobState], retention: int | None) -> list[Changed]:
     """Cancel what waits, ask what runs to cancel."""
     kept = _FOR_EVER if retention is None else retention
-    return _change(session, CANCEL, (kept, digits(states & CANCELLABLE)), ids)
+    return _change(look, CANCEL, (kept, digits(states & CANCELLABLE)), ids)
 
 
-def retry(session: Session, ids: Sequence[bytes], states: frozenset[JobState], args: bytes | None) -> list[Changed]:
+def retry(look: Look, ids: Sequence[bytes], states: frozenset[JobState], args: bytes | None) -> list[Changed]:
     """Make jobs pending and due now, as if they had just been enqueued."""
     given = (0, b"") if args is None else (1, args)
-    return _change(session, RETRY, (digits(states & RETRYABLE), *given), ids)
+    return _change(look, RETRY, (digits(states & RETRYABLE), *given), ids)
 
 
-def reschedule(session: Session, ids: Sequence[bytes], states: frozenset[JobState], due: int) -> list[Changed]:
+def reschedule(look: Look, ids: Sequence[bytes], states: frozenset[JobState], due: int) -> list[Changed]:
     """Move due times."""
-    return _change(session, RESCHEDULE, (due, digits(states & RESCHEDULABLE)), ids)
+    return _change(look, RESCHEDULE, (due, digits(states & RESCHEDULABLE)), ids)
 
 
-def delete(session: Session, ids: Sequence[bytes], states: frozenset[JobState]) -> list[Changed]:
+def delete(look: Look, ids: Sequence[bytes], states: frozenset[JobState]) -> list[Changed]:
     """Delete jobs with all that belongs to them."""
-    return _change(session, DELETE, (digits(states & DELETABLE),), ids)
+    return _change(look, DELETE, (digits(states & DELETABLE),), ids)
 
 
 def digits(states: frozenset[JobState]) -> str:
@@ -59,11 +60,11 @@ def digits(states: frozenset[JobState]) -> str:
     return "".join(sorted(str(NUMBERS[state]) for state in states))
 
 
-def _change(session: Session, verb: Script, args: tuple[Argument, ...], ids: Sequence[bytes]) -> list[Changed]:
+def _change(look: Look, verb: Script, args: tuple[Argument, ...], ids: Sequence[bytes]) -> list[Changed]:
     answers: list[Changed] = []
     for first in range(0, len(ids), AT_ONCE):
         some = ids[first : first + AT_ONCE]
-        changed, *parts = session.run(verb, *args, b"".join(some))
+        changed, *parts = look_once(look, verb, *args, b"".join(some))
         holders = _holders(parts[_PARTS:])
         for place, row in enumerate(job_rows(some, parts[:_PARTS])):
             answers.append(Changed(row, changed=bool(changed[place]), holder=holders.get(place)))

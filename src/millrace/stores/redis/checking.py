@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
+from millrace.stores.redis.looks import Look, look_once
 from millrace.stores.redis.scripts import script
 from millrace.stores.redis.session import Session
 
@@ -33,43 +35,43 @@ _KNOWN: Final = frozenset({*_PLACES, "odd", "all", "counts", "queues", "workers"
 _ESCAPED = re.compile(rb"([\\*?\[\]])")
 
 
-def find_faults(session: Session, *, most: int = _ENOUGH) -> list[str]:
+def find_faults(look: Look, *, most: int = _ENOUGH) -> list[str]:
     """Return what does not agree, a sentence each, and nothing where all does.
 
     Args:
-        session: To read.
+        look: For reading.
         most: So many sentences will do.
     """
-    return list(islice(_faults(session), most))
+    return list(islice(_faults(look), most))
 
 
-def _faults(session: Session) -> Iterator[str]:
-    before = yield from _sums(session)
-    numbers = yield from _jobs(session)
-    after = yield from _sums(session)
+def _faults(look: Look) -> Iterator[str]:
+    before = yield from _sums(look)
+    numbers = yield from _jobs(look)
+    after = yield from _sums(look)
     if before == after and numbers != after:  # else there were changes on the way, and the walk met no one moment
         for field in sorted(numbers.keys() | after.keys()):
             if numbers[field] != after[field]:
                 yield f"counts say {after[field]} of {field}, and there are {numbers[field]}"
     for place in _PLACES:
-        yield from _orphans(session, place, b"")
+        yield from _orphans(look, place, b"")
     for state in _ODD:
-        yield from _orphans(session, "odd", state.encode())
-    yield from _families(session)
+        yield from _orphans(look, "odd", state.encode())
+    yield from _families(look)
 
 
-def _sums(session: Session) -> Generator[str, None, Counter[str]]:
-    differing, counts = session.run(SUMS)
+def _sums(look: Look) -> Generator[str, None, Counter[str]]:
+    differing, counts = look_once(look, SUMS)
     for what, counted, there in zip(differing[::3], differing[1::3], differing[2::3], strict=True):
         yield f"the counts say {counted} where there are {there}: {_text(what)}"
     return _counter(counts)
 
 
-def _jobs(session: Session) -> Generator[str, None, Counter[str]]:
+def _jobs(look: Look) -> Generator[str, None, Counter[str]]:
     numbers: Counter[str] = Counter()
     after = b""
     while True:
-        after, told, faults = session.run(DEEP, after)
+        after, told, faults = look_once(look, DEEP, after)
         numbers += _counter(told)
         for id, what in zip(faults[::2], faults[1::2], strict=True):
             yield f"job {UUID(bytes=id)} {_text(what)}"
@@ -81,10 +83,10 @@ def _counter(told: Sequence[Any]) -> Counter[str]:
     return Counter({_text(field): int(number) for field, number in zip(told[::2], told[1::2], strict=True)})
 
 
-def _orphans(session: Session, kind: str, name: bytes) -> Iterator[str]:
+def _orphans(look: Look, kind: str, name: bytes) -> Iterator[str]:
     cursor: Any = 0
     while True:
-        cursor, orphans = session.run(ORPHANS, kind, name, cursor)
+        cursor, orphans = look_once(look, ORPHANS, kind, name, cursor)
         where = f"{kind}:{_text(name)}" if name else kind
         for orphan in orphans:
             yield f"{_text(orphan)} stands in {where} and does not belong there"
@@ -92,21 +94,26 @@ def _orphans(session: Session, kind: str, name: bytes) -> Iterator[str]:
             return
 
 
-def _families(session: Session) -> Iterator[str]:
+def _families(look: Look) -> Iterator[str]:
     """Look at the keys whose names only the data tell."""
-    head = session.keys.key("")
+    head = look(lambda session: session.keys.key(""))
+    like = _ESCAPED.sub(rb"\\\1", head) + b"*"
     cursor: Any = 0
     while True:
-        cursor, found = session.command("SCAN", cursor, "MATCH", _ESCAPED.sub(rb"\\\1", head) + b"*", "COUNT", 500)
+        cursor, found = look(partial(_scan, cursor, like))
         for key in found:
             family, _, name = key.removeprefix(head).partition(b":")
             kind = family.decode()
             if kind in _FAMILIES:
-                yield from _orphans(session, kind, name)
+                yield from _orphans(look, kind, name)
             elif kind not in _KNOWN:
                 yield f"key {_text(key)} is none of ours"
         if int(cursor) == 0:
             return
+
+
+def _scan(cursor: Any, like: bytes, session: Session) -> Any:
+    return session.command("SCAN", cursor, "MATCH", like, "COUNT", 500)
 
 
 def _text(name: bytes) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from millrace.messages import Waiting, empty_counts
 from millrace.states import JobState
+from millrace.stores.redis.looks import Look, look_once
 from millrace.stores.redis.record import STATES
 from millrace.stores.redis.scripts import script
 from millrace.stores.redis.session import Session
@@ -50,25 +51,25 @@ def by_queue(told: Sequence[Any]) -> Mapping[str, dict[JobState, int]]:
     return counts
 
 
-def count_waiting(session: Session, queue: str | None) -> int:
+def count_waiting(look: Look, queue: str | None) -> int:
     """Count what waits for a worker."""
     if queue is None:
-        return int(session.run(DEPTH))
-    return sum(each.number for each in _lanes(session, queue))
+        return int(look_once(look, DEPTH))
+    return sum(each.number for each in _lanes(look, queue))
 
 
-def tell_waiting(session: Session) -> list[Waiting]:
+def tell_waiting(look: Look) -> list[Waiting]:
     """Tell the same by queue and task, with the earliest due time of each."""
-    return sorted(_lanes(session, None), key=lambda each: (each.queue, each.task))
+    return sorted(_lanes(look, None), key=lambda each: (each.queue, each.task))
 
 
-def _lanes(session: Session, queue: str | None) -> list[Waiting]:
+def _lanes(look: Look, queue: str | None) -> list[Waiting]:
     lanes: dict[tuple[str, str], Waiting] = {}
     left: Sequence[Any] | None = None
     looked_at = 0
     while left is None or left or looked_at >= 0:
         given = _pack([queue or False, False if left is None else [name.decode() for name in left], looked_at])
-        left, looked_at, *told = session.run(WAITING, given)
+        left, looked_at, *told = look_once(look, WAITING, given)
         for first in range(0, len(told), _LANE):
             name, task, number, since = told[first : first + _LANE]
             lane = name.decode(), task.decode()

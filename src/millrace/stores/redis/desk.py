@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from millrace.job import JobRow
 from millrace.messages import Changed, JobFilter, QueueSettings, Waiting
@@ -19,10 +20,13 @@ from millrace.stores.redis import (
     transfer,
 )
 from millrace.stores.redis.base import RedisServerStore
+from millrace.stores.redis.looks import Look
 from millrace.stores.redis.session import Session
 from millrace.transfer import Restored, WholeJob
 
 __all__ = ["Desk"]
+
+T = TypeVar("T")
 
 
 class Desk(RedisServerStore):
@@ -39,7 +43,7 @@ class Desk(RedisServerStore):
         now: int | None = None,
     ) -> list[Changed]:
         """Cancel: a running job becomes cancelling, any other cancelled."""
-        return self._change(lambda session: changing.cancel(session, ids, states, retention), ids, now=now)
+        return self._told(changing.cancel(self._writing(now), ids, states, retention))
 
     def retry(
         self,
@@ -50,7 +54,7 @@ class Desk(RedisServerStore):
         now: int | None = None,
     ) -> list[Changed]:
         """Make jobs pending and due now, as if they had just been enqueued."""
-        return self._change(lambda session: changing.retry(session, ids, states, args), ids, now=now)
+        return self._told(changing.retry(self._writing(now), ids, states, args))
 
     def reschedule(
         self,
@@ -61,19 +65,15 @@ class Desk(RedisServerStore):
         now: int | None = None,
     ) -> list[Changed]:
         """Move the due time; due ones are pending, others scheduled."""
-        return self._change(lambda session: changing.reschedule(session, ids, states, due), ids, now=now)
+        return self._told(changing.reschedule(self._writing(now), ids, states, due))
 
     def delete(self, ids: Sequence[bytes], states: frozenset[JobState]) -> list[Changed]:
         """Delete jobs with all that belongs to them."""
-        return self._change(lambda session: changing.delete(session, ids, states), ids)
+        return self._told(changing.delete(self._write, ids, states))
 
-    def _change(
-        self, body: Callable[[Session], list[Changed]], ids: Sequence[bytes], *, now: int | None = None
-    ) -> list[Changed]:
-        if not ids:
+    def _told(self, answers: list[Changed]) -> list[Changed]:
+        if not answers:
             self._nothing_to_do()
-            return []
-        answers = self._write(body, now=now)
         if any(answer.changed for answer in answers):
             self._changed(
                 {each.row.queue for each in answers if each.changed and each.row is not None and each.row.state in LIVE}
@@ -87,15 +87,15 @@ class Desk(RedisServerStore):
         if not ids:
             self._nothing_to_do()
             return []
-        return self._read(lambda session: listing.get(session, ids))
+        return listing.get(self._read, ids)
 
     def page(self, where: JobFilter, *, limit: int, cursor: str | None = None) -> tuple[list[JobRow], str | None]:
         """Read one page, newest first, and the cursor of the next."""
-        return self._read(lambda session: listing.read_page(session, where, limit, cursor))
+        return listing.read_page(self._read, where, limit, cursor)
 
     def select(self, where: JobFilter, *, limit: int, cursor: str | None = None) -> tuple[list[bytes], str | None]:
         """Read only the ids of such a page."""
-        return self._read(lambda session: listing.find_page(session, where, limit, cursor))
+        return listing.find_page(self._read, where, limit, cursor)
 
     def counts(self, queue: str | None = None, *, exact: bool = True) -> dict[JobState, int]:  # noqa: ARG002
         """Count jobs by state, all eight named; always exact."""
@@ -103,11 +103,11 @@ class Desk(RedisServerStore):
 
     def depth(self, queue: str | None = None, *, now: int | None = None) -> int:
         """Count what waits for a worker."""
-        return self._read(lambda session: counting.count_waiting(session, queue), now=now)
+        return counting.count_waiting(self._reading(now), queue)
 
     def waiting(self, *, now: int | None = None) -> list[Waiting]:
         """Tell what `depth` counts by queue and task, and since when the oldest is due."""
-        return self._read(counting.tell_waiting, now=now)
+        return counting.tell_waiting(self._reading(now))
 
     def attempts(self, id: bytes) -> list[AttemptRow]:
         """Read a job's ended attempts, oldest first."""
@@ -121,11 +121,13 @@ class Desk(RedisServerStore):
 
     def export(self, *, limit: int, cursor: str | None = None) -> tuple[list[WholeJob], str | None]:
         """Read one page of whole jobs, oldest first, and the cursor of the next."""
-        return self._read(lambda session: transfer.export(session, limit, cursor))
+        return transfer.export(self._read, limit, cursor)
 
     def restore(self, jobs: Sequence[WholeJob]) -> Restored:
         """Insert whole jobs as they are; tell which were left out."""
-        answer = self._write(lambda session: transfer.restore(session, jobs))
+        if not jobs:
+            self._nothing_to_do()
+        answer = transfer.restore(self._write, jobs)
         if len(answer.there) + len(answer.held) < len(jobs):
             self._changed({job.row.queue for job in jobs if job.row.state in LIVE})
         return answer
@@ -148,11 +150,11 @@ class Desk(RedisServerStore):
 
     def expire(self, *, limit: int = 500, now: int | None = None) -> int:
         """Delete jobs whose retention has passed; return how many."""
-        return self._write(lambda session: retention.expire(session, limit), now=now)
+        return retention.expire(self._writing(now), limit)
 
     def purge(self, finished_before: int, states: frozenset[JobState], *, limit: int = 500) -> int:
         """Delete ended jobs in `states` that finished before a time; return how many, at most `limit`."""
-        return self._write(lambda session: retention.purge(session, finished_before, states, limit))
+        return retention.purge(self._write, finished_before, states, limit)
 
     def register(self, worker: WorkerRow) -> None:
         """Write a worker's entry, new or known."""
@@ -181,3 +183,17 @@ class Desk(RedisServerStore):
     def release(self, lock: str, holder: int) -> None:
         """Give a named lock back, if it is still the holder's."""
         self._write(lambda session: register.release(session, lock, holder), repeatable=True)
+
+    # -- within the store: what takes many looks gives each a deadline of its own
+
+    def _reading(self, now: int | None) -> Look:
+        def look(body: Callable[[Session], T], /) -> T:
+            return self._read(body, now=now)
+
+        return look
+
+    def _writing(self, now: int | None) -> Look:
+        def look(body: Callable[[Session], T], /) -> T:
+            return self._write(body, now=now)
+
+        return look

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -17,33 +17,34 @@ from millrace.errors import ConfigurationError
 from millrace.job import JobRow
 from millrace.messages import JobFilter
 from millrace.store import MAX_PAGE
-from millrace.stores.redis.changing import AT_ONCE, digits
+from millrace.stores.redis.changing import digits
+from millrace.stores.redis.looks import Look, look_once
 from millrace.stores.redis.rows import job_rows
 from millrace.stores.redis.scripts import script
-from millrace.stores.redis.session import Session
 
 __all__ = ["find_page", "get", "read_cursor", "read_page"]
 
 GET: Final = script("get")
 PAGE: Final = script("page")
 
+_AT_ONCE = 500  # jobs that a script reads
 _CURSOR = "redis-"
 _ID_FORM = re.compile("[0-9a-f]{32}")
 
 _pack = msgspec.msgpack.encode
 
 
-def get(session: Session, ids: Sequence[bytes]) -> list[JobRow | None]:
+def get(look: Look, ids: Sequence[bytes]) -> list[JobRow | None]:
     """Read jobs by id, in order."""
     rows: list[JobRow | None] = []
     while len(rows) < len(ids):
-        asked = ids[len(rows) : len(rows) + AT_ONCE]
-        parts: Sequence[Sequence[Any]] = session.run(GET, b"".join(asked))
+        asked = ids[len(rows) : len(rows) + _AT_ONCE]
+        parts = look_once(look, GET, b"".join(asked))
         rows += job_rows(asked[: len(parts[0])], parts)
     return rows
 
 
-def find_page(session: Session, where: JobFilter, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
+def find_page(look: Look, where: JobFilter, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
     """Return the ids of one page, newest first, and the cursor of the next.
 
     Raises:
@@ -51,22 +52,20 @@ def find_page(session: Session, where: JobFilter, limit: int, cursor: str | None
     """
     top = b"" if cursor is None else read_cursor(cursor, _CURSOR)
     limit = max(1, min(limit, MAX_PAGE))
-    if where.states is not None and not where.states:
-        return [], None
     given = _pack(_filter(where))
     found: list[bytes] = []
     while len(found) <= limit:  # one more, to know of a next page
-        top, *ids = session.run(PAGE, top, limit + 1 - len(found), given)
+        top, *ids = look_once(look, PAGE, top, limit + 1 - len(found), given)
         found += ids
         if not top:
             break
     return found[:limit], f"{_CURSOR}{found[limit - 1].hex()}" if len(found) > limit else None
 
 
-def read_page(session: Session, where: JobFilter, limit: int, cursor: str | None) -> tuple[list[JobRow], str | None]:
+def read_page(look: Look, where: JobFilter, limit: int, cursor: str | None) -> tuple[list[JobRow], str | None]:
     """Read one page of jobs, and the cursor of the next; what is deleted meanwhile is left out."""
-    ids, following = find_page(session, where, limit, cursor)
-    return [row for row in get(session, ids) if row is not None], following
+    ids, following = find_page(look, where, limit, cursor)
+    return [row for row in get(look, ids) if row is not None], following
 
 
 def read_cursor(cursor: str, head: str) -> bytes:

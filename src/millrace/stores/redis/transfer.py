@@ -16,10 +16,10 @@ from millrace.job import JobRow
 from millrace.states import FINAL
 from millrace.stores.redis.attempts import pack_attempt, pack_line, unpack_attempt, unpack_line
 from millrace.stores.redis.listing import read_cursor
+from millrace.stores.redis.looks import Look, look_once
 from millrace.stores.redis.record import FOR_EVER, FORM, NUMBERS, REASON_NUMBERS, worker_bytes, write_body, write_names
 from millrace.stores.redis.rows import job_rows, pack_error, pack_progress, read_error
 from millrace.stores.redis.scripts import script
-from millrace.stores.redis.session import Session
 from millrace.transfer import MAX_WHOLE, Restored, WholeJob
 
 __all__ = ["export", "restore"]
@@ -29,6 +29,7 @@ RESTORE: Final = script("restore")
 
 _CURSOR = "redis-from-"
 _MOST_ROWS = 2000  #: attempts and log lines in one script of a restore
+_MOST_JOBS = 200  #: likewise
 _MOST_BYTES = 4 << 20
 _THERE, _HELD = 1, 2  # what the script tells of a job that did not go in
 _ERRORS = 3  # the place of the errors among the parts of jobs
@@ -36,7 +37,7 @@ _ERRORS = 3  # the place of the errors among the parts of jobs
 _pack = msgspec.msgpack.encode
 
 
-def export(session: Session, limit: int, cursor: str | None) -> tuple[list[WholeJob], str | None]:
+def export(look: Look, limit: int, cursor: str | None) -> tuple[list[WholeJob], str | None]:
     """Read one page of whole jobs, by id, and the cursor of the next.
 
     Raises:
@@ -47,7 +48,7 @@ def export(session: Session, limit: int, cursor: str | None) -> tuple[list[Whole
     jobs: list[WholeJob] = []
     more = True
     while more and len(jobs) < limit:
-        more, ids, *parts = session.run(EXPORT, above, limit - len(jobs))
+        more, ids, *parts = look_once(look, EXPORT, above, limit - len(jobs))
         jobs += _whole_jobs(ids, parts)
         above = ids[-1] if ids else above
     return jobs, f"{_CURSOR}{above.hex()}" if more else None
@@ -65,14 +66,14 @@ def _whole_jobs(ids: Sequence[bytes], told: Sequence[Sequence[Any]]) -> Iterator
             )
 
 
-def restore(session: Session, jobs: Sequence[WholeJob]) -> Restored:
+def restore(look: Look, jobs: Sequence[WholeJob]) -> Restored:
     """Insert whole jobs, and tell which were left out."""
     there: set[int] = set()
     held: set[int] = set()
     for first, some in _pieces(jobs):
         told = _pack([(job.row.tags, len(job.attempts), len(job.logs)) for job, _ in some])
         parts = (part for _, parts in some for part in parts)
-        for place, what in enumerate(session.run(RESTORE, told, *parts), first):
+        for place, what in enumerate(look_once(look, RESTORE, told, *parts), first):
             if what == _THERE:
                 there.add(place)
             elif what == _HELD:
@@ -87,7 +88,7 @@ def _pieces(jobs: Sequence[WholeJob]) -> Iterator[tuple[int, list[tuple[WholeJob
     first = rows = size = 0
     for place, (job, parts) in enumerate(packed):
         own_rows, own_size = len(job.attempts) + len(job.logs), sum(map(len, parts))
-        if piece and (rows + own_rows > _MOST_ROWS or size + own_size > _MOST_BYTES or len(piece) == MAX_WHOLE):
+        if piece and (rows + own_rows > _MOST_ROWS or size + own_size > _MOST_BYTES or len(piece) == _MOST_JOBS):
             yield first, piece
             piece = []
             first, rows, size = place, 0, 0

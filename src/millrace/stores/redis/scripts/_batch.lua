@@ -13,22 +13,24 @@ local CANCELLED_ON_PURPOSE = 7
 
 local function new_batch()
   return {
-    gone = {}, fields = {}, keys = {}, -- what goes: members of sets by key, fields of hashes by key, whole keys
+    gone = {}, fields = {}, -- what goes: members of sets by key, fields of hashes by key,
+    keys = {}, forgotten = {}, -- whole keys, and all that jobs have
     sets = {}, ranks = {}, pushed = {}, most = {}, -- what comes: fields, members with scores, rows and how many stay
     entered = {}, left = {}, counts = {}, -- lines, as `gather` has them; a job of each that was left; counts
     told = {}, changed = false, -- queues to tell of, and whether there is anything to tell
   }
 end
 
-local function put(map, key, ...)
+-- Add a value, or two, to one of the lists in a map.
+local function put(map, key, one, two)
   local list = map[key]
   if not list then
     list = {}
     map[key] = list
   end
-  for place = 1, select('#', ...) do
-    list[#list + 1] = (select(place, ...))
-  end
+  local last = #list
+  list[last + 1] = one
+  if two ~= nil then list[last + 2] = two end
 end
 
 -- Add rows to a list, of which the newest `most` are kept.
@@ -81,10 +83,9 @@ end
 
 -- Take away all that belongs to a job which has been taken out. `tags` as in its body.
 local function forget(batch, id, tags)
-  for _, key in ipairs({META, BODY, RESULT, ERROR, PROGRESS}) do put(batch.fields, key, id) end
-  put(batch.gone, ALL, id)
-  for _, tag in ipairs(tags or {}) do put(batch.gone, TAG .. tag, id) end
+  put(batch, 'forgotten', id)
   put(batch, 'keys', ATTEMPTS .. id, LOG .. id)
+  for _, tag in ipairs(tags or {}) do put(batch.gone, TAG .. tag, id) end
 end
 
 -- Write a batch of what is new: a server that has no room refuses the first HSET, and so all of it.
@@ -107,6 +108,8 @@ local function write_batch(batch)
   redis.call('ZREM', LEASE, '')
   for key, members in pairs(batch.gone) do in_pieces('ZREM', key, members) end
   for key, fields in pairs(batch.fields) do in_pieces('HDEL', key, fields) end
+  in_pieces('ZREM', ALL, batch.forgotten)
+  for _, key in ipairs({META, BODY, RESULT, ERROR, PROGRESS}) do in_pieces('HDEL', key, batch.forgotten) end
   for first = 1, #batch.keys, 2000 do
     redis.call('UNLINK', unpack(batch.keys, first, math.min(first + 1999, #batch.keys)))
   end

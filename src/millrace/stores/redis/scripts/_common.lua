@@ -36,6 +36,7 @@ local NOBODY = string.rep('\0', 8)
 -- always the last, and looks through all strings of one hash. Times of 0 are none; `expires` of -1 is never.
 local FORM = '>BBI4I4I4i8i8i8i8c8I4I4I4hi8i8'
 local WORKER, REST, NAMES = 47, 55, 85 -- where in it the worker stands, what a claim leaves as it is, and the names
+local FINISHED, DUE = 31, 69
 
 local function read_names(r)
   local names = r.names

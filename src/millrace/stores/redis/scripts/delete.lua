@@ -1,7 +1,7 @@
 -- Delete jobs with all that belongs to them.
 -- ARGV: now, the states that may be deleted (digits), ids
 -- Answer: as lists in the order of the ids: whether it was deleted; record, body, result, error, progress as they were
--- Costs O(n log N) for n ids, of which the client sends at most 500.
+-- Costs O(n log N) for n ids, of which the client sends at most 200.
 --! keys: meta body result error progress line: tasks: turns serial queues later lease ended all odd: uniq counts tag:
 --! keys: attempts: log: wake ends
 --! include common

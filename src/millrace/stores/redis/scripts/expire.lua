@@ -1,5 +1,5 @@
 -- Delete jobs whose retention has passed, those first that expired first, with all that belongs to them.
--- ARGV: now, how many at most (500)
+-- ARGV: now, how many at most (200)
 -- Answer: how many; 1 where there may be more, for it stops early where jobs are large
 -- Costs O(n log N) for n jobs.
 --! keys: meta body result error progress line: tasks: turns serial queues later lease ended all odd: uniq counts tag:

@@ -1,7 +1,7 @@
 -- Move the due time of jobs: due ones are pending, others scheduled.
 -- ARGV: now, due, the states that may change (digits), ids
 -- Answer: as lists in the order of the ids: whether it was changed, record, body, result, error, progress
--- Costs O(n log N) for n ids, of which the client sends at most 500.
+-- Costs O(n log N) for n ids, of which the client sends at most 200.
 --! keys: meta body result error progress line: tasks: turns serial queues later lease ended all odd: uniq counts tag:
 --! keys: attempts: log: wake ends
 --! include common

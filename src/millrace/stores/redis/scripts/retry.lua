@@ -2,7 +2,7 @@
 -- ARGV: now, the states that may change (digits), whether there are new arguments (1), these, ids
 -- Answer: as lists in the order of the ids: whether it was changed, record, body, result, error, progress; then of
 --   those that another job of their key has stopped: their places, the ids of these others, and what these are told by
--- Costs O(n log N) for n ids, of which the client sends at most 500.
+-- Costs O(n log N) for n ids, of which the client sends at most 200.
 --! keys: meta body result error progress line: tasks: turns serial queues later lease ended all odd: uniq counts tag:
 --! keys: attempts: log: wake ends
 --! include common

@@ -68,15 +68,18 @@ local function tell_due()
   if last < seen then return end
   local found = {}
   for _, record in ipairs(redis.call('HMGET', META, unpack(redis.call('ZRANGE', LATER, seen, last)))) do
-    local r = read_record(record)
-    if not only or r.queue == only then
-      local name = r.queue .. '\0' .. r.task
-      local lane = found[name] or {r = r, number = 0, since = r.due}
+    local first = string.find(record, '\0', NAMES, true)
+    local name = string.sub(record, NAMES, string.find(record, '\0', first + 1, true) - 1)
+    if not only or string.sub(record, NAMES, first - 1) == only then
+      local due = struct.unpack('>i8', record, DUE)
+      local lane = found[name] or {number = 0, since = due, task = first - NAMES + 2}
       found[name] = lane
-      lane.number, lane.since = lane.number + 1, math.min(lane.since, r.due)
+      lane.number, lane.since = lane.number + 1, math.min(lane.since, due)
     end
   end
-  for _, lane in pairs(found) do say(lane.r.queue, lane.r.task, lane.number, lane.since) end
+  for name, lane in pairs(found) do
+    say(string.sub(name, 1, lane.task - 2), string.sub(name, lane.task), lane.number, lane.since)
+  end
   answer[2] = last + 1 < number and last + 1 or -1
 end
 

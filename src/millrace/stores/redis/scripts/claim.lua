@@ -1,8 +1,8 @@
 -- Claim pending jobs: the queue whose turn it is, then the next where it has too few. What is due is promoted first;
 -- where that are more than a hundred jobs, nothing is claimed, and the answer says so: they are promoted in chunks.
 -- ARGV: now, worker, msgpack of [at most how many, queues or nil, tasks or nil, lease, lease by task or nil]
--- Answer: the time, whether jobs must be promoted first (1), or some are left behind because those before them are large
---   (2), else 0; ids and records by turns, bodies, and what earlier attempts have left: place, result, error, progress
+-- Answer: the time; 1 where jobs must be promoted first, 2 where some were left in line behind large ones, else 0; ids
+--   and records by turns; bodies; what earlier attempts have left: place, result, error, progress
 -- Costs O(q + t + n log N) for q queues looked at, t lines of the queues served and n jobs, at most 500.
 --! keys: meta body result error progress line: tasks: turns serial queues later lease odd: counts wake
 --! include common
@@ -151,6 +151,7 @@ end
 
 -- However many in front have nothing to give, the next claim looks at others.
 local function move_behind(number)
+  redis.call('ZREM', TURNS, '') -- frees nothing, but lets the rest through where memory is full
   local turns = redis.call('ZRANGE', TURNS, 0, number - 1, 'WITHSCORES')
   for place = 1, #turns, 2 do
     local level = math.floor(tonumber(turns[place + 1]) / 137438953472)
@@ -206,6 +207,7 @@ for place = #ids, 1, -1 do
     table.remove(old, place)
   end
 end
+if not ids[1] then return {whole(now), 0} end
 for first = 1, #ids, SLICE do
   for _, body in ipairs(redis.call('HMGET', BODY, unpack(ids, first, math.min(first + SLICE - 1, #ids)))) do
     bodies[#bodies + 1] = body
@@ -240,8 +242,11 @@ end
 local function span_of(record, body)
   if string.byte(body) ~= 0 then
     local _, options = read_body(body)
-    local own = options and string.find(options, '"lease"', 1, true) and cjson.decode(options).lease
-    if own then return math.floor(own * 1000000 + 0.5) end
+    if options and string.find(options, '"lease"', 1, true) then
+      local fine, told = pcall(cjson.decode, options) -- whatever they are, the job has left its line by now
+      local own = fine and type(told) == 'table' and told.lease
+      if type(own) == 'number' then return math.floor(own * 1000000 + 0.5) end
+    end
   end
   if not leases then return lease end
   local first = string.find(record, '\0', NAMES, true)

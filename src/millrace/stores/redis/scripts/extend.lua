@@ -1,6 +1,6 @@
 -- Extend leases, and write progress and partial results; each only where its claim still is the worker's.
 -- ARGV: now; worker; msgpack of, for each: [claim, how long the lease lasts from now or nil, whether it has progress
---   (1), a result]; ids, each once; what was said to be there: the progress, the result
+--   (1), a result]; ids; what was said to be there: the progress, the result
 -- Answer: the state of each, -1 where the claim is lost
 -- Costs O(n log N) for n jobs, at most 500.
 --! keys: meta lease result progress ends

@@ -1,6 +1,6 @@
 -- Make a worker's running jobs pending again but for those it holds: they were claimed for it, and the reply was lost.
--- No handler has begun on any, so the try is given back and no attempt is told of. One that was asked to cancel meanwhile
--- is left to its lease.
+-- No handler has begun on any, so the try is given back and no attempt is told of. One that was asked to cancel
+-- meanwhile is left to its lease.
 -- ARGV: now, worker, where to go on in the list of leases (0 at first), the ids that it holds
 -- Answer: where to go on next (0 at the end), and how many were given back
 -- Costs O(n) for n leases looked at, some 500.

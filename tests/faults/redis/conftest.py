@@ -1,12 +1,20 @@
-"""What the faults of a Redis server share: a prefix for each test, and a chaos whose history is checked."""
+"""What the faults of a Redis server share: a prefix for each test, and a chaos whose history and keys are checked."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import count
+from pathlib import Path
 
 import pytest
 
-from tests.faults.enduring import endure
+from millrace.stores.redis.checking import find_faults
+from millrace.stores.redis.keyspace import Keyspace
+from millrace.stores.redis.session import Session
+from millrace.stores.redis.url import read_url
+from millrace.stores.redis.wire import connect
+from tests.faults.enduring import Endure, endured
+from tests.faults.history import Report
 
 __all__ = ["endure", "prefix"]
 
@@ -17,3 +25,23 @@ _prefixes = count(1)
 def prefix() -> str:
     """A prefix that nobody has used: a server that is struck is not tidied up between tests."""
     return f"test_{next(_prefixes)}"
+
+
+@pytest.fixture
+def endure(tmp_path: Path) -> Endure:
+    """Let a chaos befall a company, check its history, and see that all keys agree with each other at the end."""
+
+    def run(url: str, **told: object) -> Report:
+        report = endured(tmp_path, url, **told)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        assert disagreements(url) == []
+        return report
+
+    return run
+
+
+def disagreements(url: str) -> list[str]:
+    """Look at every key of a store, and tell what does not agree."""
+    settings = read_url(url)
+    with closing(connect(settings)) as connection:
+        session = Session(connection, Keyspace(settings.prefix), None)
+        return find_faults(lambda body: body(session))

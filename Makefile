@@ -28,7 +28,7 @@ format: setup ## Mend what the linter can mend by itself, and format
 
 test: setup ## The whole test suite, without the soak
 	@sh tests/servers/prepare.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m tests.whole
 
 soak: setup ## Steady load for twenty minutes on each store, with workers killed on the way, and 400 power cuts
 	$(BIN)/python -m pytest -m soak --timeout=0 -s tests/soak

@@ -30,7 +30,7 @@ _ID_BYTES = 16
 #: Keys whose members are looked at one by one.
 _PLACES: Final = ("meta", "body", "result", "error", "progress", "later", "lease", "ended", "uniq", "turns")
 _ODD: Final = ("3", "4", "6", "7")
-_FAMILIES: Final = ("line", "tag", "tasks", "attempts", "log")  #: whose names go on
+_FAMILIES: Final = ("line", "tag", "tasks")  #: whose names go on
 _KNOWN: Final = frozenset({*_PLACES, "odd", "all", "counts", "queues", "workers", "locks", "serial", "format"})
 _ESCAPED = re.compile(rb"([\\*?\[\]])")
 
@@ -87,7 +87,7 @@ def _orphans(look: Look, kind: str, name: bytes) -> Iterator[str]:
     cursor: Any = 0
     while True:
         cursor, orphans = look_once(look, ORPHANS, kind, name, cursor)
-        where = f"{kind}:{_text(name)}" if name else kind
+        where = f"{kind}:{_text(name)}" if name and kind in _FAMILIES else kind
         for orphan in orphans:
             yield f"{_text(orphan)} stands in {where} and does not belong there"
         if int(cursor) == 0:
@@ -101,13 +101,19 @@ def _families(look: Look) -> Iterator[str]:
     cursor: Any = 0
     while True:
         cursor, found = look(partial(_scan, cursor, like))
+        lists: dict[str, list[bytes]] = {"attempts": [], "log": []}
         for key in found:
             family, _, name = key.removeprefix(head).partition(b":")
-            kind = family.decode()
+            kind = _text(family)
             if kind in _FAMILIES:
                 yield from _orphans(look, kind, name)
+            elif kind in lists and len(name) == _ID_BYTES:
+                lists[kind].append(name)
             elif kind not in _KNOWN:
                 yield f"key {_text(key)} is none of ours"
+        for kind, ids in lists.items():
+            if ids:
+                yield from _orphans(look, kind, b"".join(ids))
         if int(cursor) == 0:
             return
 

@@ -143,25 +143,25 @@ local function own_expiry(options, retention, now)
   return now + retention
 end
 
--- The jobs that a verb is asked to change: their ids, what they are told by, and each one's record by its id.
+-- The jobs that a verb is asked to change: their ids, and what they are told by.
 local function read_chosen(ids)
-  local chosen = {ids = cut_ids(ids), records = {}, changed = {}}
+  local chosen = {ids = cut_ids(ids), changed = {}}
   chosen.meta, chosen.body, chosen.result, chosen.error, chosen.progress = read_parts(chosen.ids)
-  for place, id in ipairs(chosen.ids) do
-    if chosen.meta[place] and not chosen.records[id] then chosen.records[id] = read_record(chosen.meta[place]) end
-  end
   return chosen
 end
 
 -- Change each job whose state is among `states`, the digits of their numbers, by `change(r, id, place)`, which may
--- refuse by returning false.
+-- refuse by returning false. A job that is named twice is changed once.
 local function change_chosen(chosen, states, change)
-  local seen = {}
+  local after = {}
   for place, id in ipairs(chosen.ids) do
-    local r = chosen.records[id]
-    local changed = r and not seen[id] and string.find(states, r.state, 1, true) and change(r, id, place)
-    if changed then seen[id] = true end
-    if seen[id] then chosen.meta[place] = write_record(r) end
+    local record, changed = chosen.meta[place], false
+    if record and not after[id] and string.find(states, string.byte(record), 1, true) then
+      local r = read_record(record)
+      changed = change(r, id, place)
+      if changed then after[id] = write_record(r) end
+    end
+    chosen.meta[place] = after[id] or record
     chosen.changed[place] = changed and 1 or 0
   end
 end

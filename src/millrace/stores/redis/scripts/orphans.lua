@@ -1,6 +1,6 @@
 -- Look for what belongs to no job: a stretch of one key, in the server's order.
--- ARGV: now; which key: one of a name of its own, or line, tag, tasks, odd, attempts, log; what follows in its name;
---   where to go on (0 at first)
+-- ARGV: now; which key: one of a name of its own, or line, tag, tasks, odd; what follows in its name; where to go on (0
+--   at first); or attempts or log, and the ids that follow in the names of several such
 -- Answer: where to go on, 0 at the end; the names of what belongs to no job
 -- Looks at some 100 entries. Changes nothing.
 --! keys: meta body result error progress line: tasks: turns later lease ended all odd: uniq tag: attempts: log:
@@ -62,7 +62,9 @@ elseif kind == 'turns' then
   scan('ZSCAN', TURNS, 2, function(queue)
     if redis.call('EXISTS', TASKS .. queue) == 0 then orphans[#orphans + 1] = queue end
   end)
-elseif redis.call('EXISTS', (kind == 'log' and LOG or ATTEMPTS) .. name) == 1 then
-  of_job(name)
+else
+  for _, id in ipairs(cut_ids(name)) do
+    if redis.call('EXISTS', (kind == 'log' and LOG or ATTEMPTS) .. id) == 1 then of_job(id) end
+  end
 end
 return {following, orphans}

@@ -31,18 +31,8 @@ local ids, counts, emptied = {}, {}, {}
 
 -- Lines of one queue, merged: the line whose first place is lowest is on top of a heap. Members are compared as three
 -- numbers: `<` of texts goes by the server's locale.
-local function numbers(line)
-  if line.known ~= line.at then
-    line.known = line.at
-    line.one, line.two, line.three = struct.unpack('>I6I6I6', line.places[line.at])
-  end
-  return line
-end
-
 local function before(a, b)
   if a.score ~= b.score then return a.score < b.score end
-  numbers(a)
-  numbers(b)
   if a.one ~= b.one then return a.one < b.one end
   if a.two ~= b.two then return a.two < b.two end
   return a.three < b.three
@@ -61,19 +51,26 @@ local function sink(heap, place)
   heap[place] = line
 end
 
--- Read places of a line, from the one that is looked at next; false where there is none.
-local function refill(line, number)
-  line.places = redis.call('ZRANGE', line.name, line.taken, line.taken + number - 1, 'WITHSCORES')
-  line.at, line.known = 1, nil
-  line.score = tonumber(line.places[2])
-  return line.score ~= nil
+-- Look at the next place of a line, read if need be with so many others; false where there is none.
+local function advance(line, number)
+  local at = line.at + 2
+  local member = line.places[at]
+  if not member then
+    line.places, at = redis.call('ZRANGE', line.name, line.taken, line.taken + number - 1, 'WITHSCORES'), 1
+    member = line.places[1]
+    if not member then return false end
+  end
+  line.at, line.member, line.score = at, member, tonumber(line.places[at + 1])
+  line.one, line.two, line.three = struct.unpack('>I6I6I6', member)
+  return true
 end
 
 local function merge(names, room)
   local heap, number = {}, math.ceil(room / #names) + 4
   for place, name in ipairs(names) do
-    local line = {name = name, place = place, taken = 0}
-    if refill(line, number) then heap[#heap + 1] = line end
+    local line = {name = name, place = place, taken = 0, places = {}, at = -1, member = '', score = 0, one = 0, two = 0,
+      three = 0}
+    if advance(line, number) then heap[#heap + 1] = line end
   end
   for place = math.floor(#heap / 2), 1, -1 do sink(heap, place) end
   local lines, got = {}, 0
@@ -81,10 +78,9 @@ local function merge(names, room)
   while got < room and heap[1] do
     local line = heap[1]
     got = got + 1
-    ids[#ids + 1] = string.sub(line.places[line.at], 3)
-    line.taken, line.at = line.taken + 1, line.at + 2
-    line.score = tonumber(line.places[line.at + 1])
-    if not line.score and not refill(line, number) then
+    ids[#ids + 1] = string.sub(line.member, 3)
+    line.taken = line.taken + 1
+    if got < room and not advance(line, number) then
       heap[1] = heap[#heap]
       heap[#heap] = nil
     end

@@ -164,7 +164,14 @@ class Claims:
         return self._in_turns(rows, worker)
 
     def statement(
-        self, worker: int, request: ClaimRequest, limit: int, *, bold: bool = False, limited: bool = False
+        self,
+        worker: int,
+        request: ClaimRequest,
+        limit: int,
+        *,
+        bold: bool = False,
+        limited: bool = False,
+        full: bool = False,
     ) -> Statement:
         """Return the claim of a request.
 
@@ -174,6 +181,7 @@ class Claims:
             limit: How many jobs.
             bold: Without the guard against due jobs.
             limited: Queues with a limit are locked, and take part.
+            full: From the front, whatever floors there are.
         """
         args: dict[str, Any] = {
             "worker": worker,
@@ -183,7 +191,7 @@ class Claims:
             "tasks": None if request.tasks is None else Strings(list(request.tasks)),
         }
         queues = request.queues
-        floors = None if limited else self.floor.places(queues)
+        floors = None if limited or full else self.floor.places(queues)
         if floors is not None:
             return FLOORED, args | floors
         args["bold"] = bold

@@ -9,7 +9,7 @@ from millrace.job import JobRow
 from millrace.messages import ClaimRequest, StepAnswer
 from millrace.outcome import Outcome
 from millrace.store import MAX_CLAIM
-from millrace.stores.postgres.claim import LOOK, MOST_PROMOTED, Claims, promote
+from millrace.stores.postgres.claim import FLOORED, LOOK, MOST_PROMOTED, Claims, promote
 from millrace.stores.postgres.finish import NOTHING_ODD, Ending, Writing
 from millrace.stores.postgres.script import run
 from millrace.stores.postgres.session import Session, Statement
@@ -30,7 +30,7 @@ class Step:
         freed: The queues to which outcomes have brought jobs back.
     """
 
-    __slots__ = ("_claimed", "_claims", "_ending", "_now", "_outcomes", "_requests", "_worker", "freed")
+    __slots__ = ("_claimed", "_claims", "_ending", "_full", "_now", "_outcomes", "_requests", "_worker", "freed")
 
     def __init__(
         self, claims: Claims, worker: int, outcomes: Sequence[Outcome], requests: Sequence[ClaimRequest]
@@ -39,6 +39,7 @@ class Step:
         self._outcomes, self._requests = outcomes, requests
         self._ending: Ending | None = None if outcomes else NOTHING_ODD
         self._claimed: dict[int, list[JobRow]] = {}
+        self._full: set[int] = set()  # requests whose claim began at the front
         self._now: int | None = None
         self.freed: Collection[str] = ()
 
@@ -79,7 +80,8 @@ class Step:
         """See why claims came back empty; promote what is due, and claim without the guard that kept from it.
 
         Where claims begin at a floor, those have no guard, and to look for whatever is pending would cost what the
-        floor saves: whether there is anything beyond it, the next full claim tells.
+        floor saves: whether there is anything beyond it, the next full claim tells. One that its guard kept from
+        all is full again: where something is always due, none would come otherwise, and what is behind stay there.
         """
         claims = self._claims
         floored = claims.floor.holds
@@ -106,10 +108,16 @@ class Step:
         hindered = [request for request in requests if claims.hindered(request)]
         made = [
             claims.statement(
-                worker, request, min(request.limit, MAX_CLAIM), bold=bold, limited=claims.hindered(request)
+                worker,
+                request,
+                min(request.limit, MAX_CLAIM),
+                bold=bold,
+                limited=claims.hindered(request),
+                full=bold and place in self._full,
             )
-            for request in requests
+            for place, request in zip(places, requests, strict=True)
         ]
+        self._full = {place for place, (template, _) in zip(places, made, strict=True) if template is not FLOORED}
         statements = [*first, *([claims.lock(hindered)] if hindered else ()), *made]
         answers = session.trip(statements) if len(statements) > 1 else [session.rows(*each) for each in statements]
         told = answers[len(answers) - len(made) :]

@@ -249,6 +249,19 @@ def test_what_falls_due_is_found_from_the_floor(bench: Bench, floored: list[bool
     assert True in floored
 
 
+def test_what_falls_due_does_not_cost_a_full_claim_its_turn(bench: Bench, watch: Watch, floored: list[bool]) -> None:
+    """Its guard fails, and what is claimed after the promotion begins at the front as well."""
+    bench.add_some(6)
+    assert len(take(bench)) == 2
+    behind, later = bench.add(due=bench.now - 60), bench.add(due=bench.now + 50)
+    assert behind not in {row.id for row in take(bench)}
+    watch.seconds += 60
+    bench.later(100)
+    assert behind in {row.id for row in take(bench)}
+    assert bench.state(later) is JobState.PENDING
+    assert floored == [False, True, False, False]
+
+
 def test_a_pause_and_a_limit_hold_from_the_floor_too(bench: Bench, store: OpenStore, floored: list[bool]) -> None:
     bench.add_some(20)
     other = bench.add_some(2, queue="other")

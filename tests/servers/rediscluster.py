@@ -63,6 +63,17 @@ class RedisCluster:
         slot = int(self.nodes[0].run("CLUSTER", "KEYSLOT", key))
         return next(node for number, node in enumerate(self.nodes, 1) if slot < SLOTS * number // NODES)
 
+    def move(self, slot: int, old: RedisServer, new: RedisServer) -> None:
+        """Move a slot with its keys, as an administrator does, while others write to them."""
+        ids = {node: node.run("CLUSTER", "MYID").decode() for node in (old, new)}
+        new.run("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[old])
+        old.run("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[new])
+        while keys := old.run("CLUSTER", "GETKEYSINSLOT", slot, 1000):
+            for key in keys:
+                old.run("MIGRATE", "127.0.0.1", new.port, key, 0, 5000)
+        for node in (new, *(node for node in self.nodes if node is not new)):
+            node.run("CLUSTER", "SETSLOT", slot, "NODE", ids[new])
+
     def url(self, prefix: str) -> str:
         """How a store names the node that has its keys."""
         return self.node_of(f"{{{prefix}}}:").url(prefix=prefix)

@@ -48,11 +48,11 @@ class RedisSpace:
         return self._admin.run(*words)
 
     def keys(self) -> set[bytes]:
-        """Return every key there is under the prefix."""
+        """Return every key there is under the prefix, those of queues spread under it too."""
         found: set[bytes] = set()
         cursor: Word = 0
         while True:
-            cursor, page = self.run("SCAN", cursor, "MATCH", self.key("*"), "COUNT", PAGE)
+            cursor, page = self.run("SCAN", cursor, "MATCH", f"{{{self.prefix}[}}/]*", "COUNT", PAGE)
             found.update(page)
             if not int(cursor):
                 return found
@@ -64,7 +64,8 @@ class RedisSpace:
             self.run("UNLINK", *keys[first : first + PAGE])
 
     def close(self) -> None:
-        """Let go of the server."""
+        """Leave nothing of ours there, and let go of the server."""
+        self.empty()
         self._admin.close()
 
 

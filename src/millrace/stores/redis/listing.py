@@ -55,9 +55,9 @@ def find_page(look: Look, where: JobFilter, limit: int, cursor: str | None) -> t
     given = _pack(_filter(where))
     found: list[bytes] = []
     while len(found) <= limit:  # one more, to know of a next page
-        top, *ids = look_once(look, PAGE, top, limit + 1 - len(found), given)
+        top, number, *ids = look_once(look, PAGE, top, limit + 1 - len(found), given)
         found += ids
-        if not top:
+        if not top or (cursor is None and len(found) == number):
             break
     return found[:limit], f"{_CURSOR}{found[limit - 1].hex()}" if len(found) > limit else None
 

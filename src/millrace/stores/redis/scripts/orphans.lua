@@ -2,12 +2,12 @@
 -- ARGV: now; which key: one of a name of its own, or line, tag, tasks, odd; what follows in its name; where to go on (0
 --   at first); or attempts or log, and the ids that follow in the names of several such
 -- Answer: where to go on, 0 at the end; the names of what belongs to no job
--- Looks at some 100 entries. Changes nothing.
+-- Looks at some 500 entries at most. Changes nothing.
 --! keys: meta body result error progress line: tasks: turns later lease ended all odd: uniq tag: attempts: log:
 --! include common
 
 local kind, name, cursor = ARGV[2], ARGV[3], ARGV[4]
-local AT_ONCE = 100
+local AT_ONCE = (kind == 'body' or kind == 'result') and 100 or 500 -- entries; these may be large
 local HASHES = {meta = META, body = BODY, result = RESULT, error = ERROR, progress = PROGRESS}
 local SETS = {later = LATER, lease = LEASE, ended = ENDED}
 local orphans = {}

@@ -1,9 +1,10 @@
 -- Find jobs, newest first: one stretch of the search for a page.
 -- ARGV: now, the id below which to look (empty: from the newest), how many to find, the filter in msgpack, false where
 --   it does not ask: states (digits), queue, task, tag, unique key, class of the error
--- Answer: the id down to which all was looked at, or an empty text where nothing is left below; then the ids found
+-- Answer: the id down to which all was looked at, or an empty text where nothing is left below; how many match in all,
+--   -1 where the counts do not tell; then the ids found
 -- Looks at no more than 1,000 jobs, in the smallest of the sets that hold all that the filter can match: all jobs,
--- those of the tag, those of the states. States that have no set in the order of ids are read whole where they are few.
+-- those of the tag, those of the states, those with an error. What is in no order of ids is read whole where it is few.
 --! keys: meta error line: tasks: later lease all odd: uniq counts tag:
 --! include common
 
@@ -74,7 +75,12 @@ local function smallest_source()
   local set = tag and TAG .. tag or ALL
   local best = {sets = {set}, lists = {}, size = redis.call('ZCARD', set), tagged = tag}
   local other = states and source_of_states()
-  return other and other.size < best.size and other or best
+  if other and other.size < best.size then best = other end
+  local errors = class and redis.call('HLEN', ERROR) or MOST + 1
+  if errors <= MOST and errors < best.size then
+    best = {sets = {}, lists = {redis.call('HKEYS', ERROR)}, size = errors}
+  end
+  return best
 end
 
 -- Ids are compared as numbers: `<` of texts goes by the server's locale.
@@ -154,15 +160,39 @@ local function matching(ids, source)
   return ids
 end
 
+-- How many jobs match, above and below: the counts tell where states and a queue are all that is asked for.
+local function number_of_all()
+  if not (states or queue) or task or tag or key or class then return -1 end
+  local number, fields = 0, nil
+  if queue then
+    fields = {}
+    for state = SCHEDULED, CANCELLED do
+      fields[2 * state + 1] = state .. ':' .. queue
+      fields[2 * state + 2] = redis.call('HGET', COUNTS, state .. ':' .. queue) or 0
+    end
+  else
+    fields = redis.call('HGETALL', COUNTS)
+  end
+  for place = 1, #fields, 2 do
+    if not states or string.find(states, string.sub(fields[place], 1, 1), 1, true) then
+      number = number + fields[place + 1]
+    end
+  end
+  return number
+end
+
+local number = number_of_all()
+if number == 0 then return {'', 0} end
+
 local filtered = states or queue or task or key or class
 local source = smallest_source()
 local ids, bound = newest_ids(source, filtered and MOST or math.min(limit, MOST))
-local answer = {bound or ''}
+local answer = {bound or '', number}
 for first = 1, #ids, SLICE do
   local slice = {unpack(ids, first, math.min(first + SLICE - 1, #ids))}
   for _, id in ipairs(matching(slice, source)) do
     answer[#answer + 1] = id
-    if #answer > limit then
+    if #answer - 2 >= limit then
       answer[1] = id
       return answer
     end

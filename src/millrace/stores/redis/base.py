@@ -9,13 +9,14 @@ from functools import partial
 from typing import TypeVar
 
 from millrace.clock import Clock
-from millrace.errors import MillraceError
+from millrace.errors import ConfigurationError, MillraceError
 from millrace.messages import Finding, StepAnswer
 from millrace.outcome import Outcome
 from millrace.store import Subscription
 from millrace.stores.redis.health import find_trouble
 from millrace.stores.redis.home import Home
 from millrace.stores.redis.session import Session
+from millrace.stores.redis.settings import Settings
 from millrace.stores.redis.strays import give_back, still_held
 from millrace.stores.redis.url import read_url
 from millrace.stores.redis.wire import Connection
@@ -31,20 +32,23 @@ class RedisServerStore:
     """What the parts of `RedisStore` share.
 
     Args:
-        url: `redis://user:password@host:6379/0`, with our options in the query; see `url`.
+        url: `redis://user:password@host:6379/0`, with our options in the query; see `url`. Or what it says, read.
         clock: Where the time comes from; None is the server's clock.
     """
 
+    _by_queue = False  # whether it shares the queues out
     parallel_steps = 2  # while one waits for the server, the other runs
 
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
-        self._settings = read_url(url)
+    def __init__(self, url: str | Settings, *, clock: Clock | None = None) -> None:
+        self._settings = read_url(url) if isinstance(url, str) else url
+        if self._settings.shard is not self._by_queue:
+            raise ConfigurationError(f"{self._settings.url} is not for {type(self).__name__}; open it by open_store()")
         self.url = self._settings.url
         self._clock = clock
         self._own_home = Home(self._settings, clock)
 
     def __repr__(self) -> str:
-        return f"RedisStore({self.url!r})"
+        return f"{type(self).__name__}({self.url!r})"
 
     def now(self) -> int:
         """Return the server's time in microseconds; never steps back within a process."""

@@ -39,7 +39,7 @@ class Home:
     def __init__(self, settings: Settings, clock: Clock | None) -> None:
         self.pid = os.getpid()
         self._settings = settings
-        self.keys = Keyspace(settings.prefix)
+        self.keys = Keyspace(settings.tag)
         self.lines = Lines(settings, self._welcome)
         self.time: Time = ServerTime(self._ask_time) if clock is None else GivenTime(clock)
         self.held = Held()
@@ -96,7 +96,7 @@ class Home:
     def _settle(self, connection: Connection) -> None:
         if settle(connection, self.keys, self._settings):
             with self._settling:
-                self._settled.append(f"layout {FORMAT} of prefix {self._settings.prefix!r}")
+                self._settled.append(f"layout {FORMAT} of prefix {self._settings.tag!r}")
 
     def _ask_time(self) -> int:
         seconds, micros = self.lines.read(lambda connection, _: connection.command("TIME"))

@@ -40,6 +40,14 @@ class Keyspace:
         """The channel on which is told that a queue has got jobs; the message is its name."""
         return self.key("wake")
 
+    def everywhere(self, channel: str) -> bytes:
+        """Return the pattern of a channel of all queues' deployments, where each queue has its own.
+
+        >>> Keyspace("millrace").everywhere("wake")
+        b'{millrace/*}:wake'
+        """
+        return f"{{{self.prefix}/*}}:{channel}".encode()
+
     @cached_property
     def ends(self) -> bytes:
         """The channel on which is told that jobs have changed or ended; the message is empty."""

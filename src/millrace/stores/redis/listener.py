@@ -31,6 +31,7 @@ _log = logging.getLogger("millrace.redis")
 
 QUIET = 30.0  #: seconds of silence after which the connection is tried
 _FIRST, _LONGEST = 0.05, 5.0  # seconds between two tries to connect, before jitter
+_TOLD = frozenset({b"message", b"pmessage"})
 _SPACING = 0.001  # seconds between two hints: what comes meanwhile is told by one
 
 
@@ -108,11 +109,13 @@ class Listener:
         return explained(error, settings, settings.read_deadline, lost=False, late=False) or error
 
     def _subscribe(self, connection: Connection) -> None:
-        channels = [self._keys.wake, self._keys.ends] if self._follows() else [self._keys.wake]
+        told = ["wake", "ends"] if self._follows() else ["wake"]
+        verb, name = ("PSUBSCRIBE", self._keys.everywhere) if self._settings.shard else ("SUBSCRIBE", self._keys.key)
+        channels = [name(each) for each in told]
         self._begin(connection)
         try:
             greet(connection, self._settings, "millrace listens")
-            connection.send("SUBSCRIBE", *channels)
+            connection.send(verb, *channels)
             answered = 0
             while answered < len(channels):
                 answered += len(_checked(connection.messages()))
@@ -137,7 +140,7 @@ class Listener:
                 self._begin(connection)
                 heard = _checked(connection.messages())
                 connection.until = math.inf
-                if any(message[0] == b"message" for message in heard):
+                if any(message[0] in _TOLD for message in heard):
                     self._on_hint()
                     self._stopping.wait(_SPACING)
 

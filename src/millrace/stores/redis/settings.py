@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from typing import Final, Literal
+from urllib.parse import quote
 
 from millrace.errors import ConfigurationError
 
@@ -39,6 +40,8 @@ class Settings:
         ssl_keyfile: File of its key.
         ssl_verify: Whether the server's certificate is looked at.
         prefix: What all our keys begin with, in braces.
+        shard: Whether each queue is a deployment of its own, and this one what they share.
+        queue: The queue that this deployment holds, where each has its own.
         wait: What is waited for after an insert.
         listen: Whether a watch listens for hints; where not, polling alone finds what is due.
         allow_eviction: Whether a server is taken that drops keys when its memory is full.
@@ -67,6 +70,8 @@ class Settings:
     ssl_keyfile: str | None = None
     ssl_verify: bool = True
     prefix: str = "millrace"
+    shard: bool = False
+    queue: str | None = None
     wait: Wait = 0
     listen: bool = True
     allow_eviction: bool = False
@@ -94,6 +99,15 @@ class Settings:
             seconds = getattr(self, name)
             if not (math.isfinite(seconds) and 0 < seconds <= _LONGEST):
                 raise ConfigurationError(f"{name} {seconds!r} is not acceptable; give seconds, up to {_LONGEST:.0f}")
+
+    @property
+    def tag(self) -> str:
+        """What all keys of this deployment begin with, in braces. The name of a queue is quoted: a brace would end it.
+
+        >>> Settings(url="redis://localhost", queue="a}b").tag
+        'millrace/a%7Db'
+        """
+        return self.prefix if self.queue is None else f"{self.prefix}/{quote(self.queue, safe='')}"
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -31,6 +31,10 @@ def _wait(text: str) -> Wait:
     return FSYNC if text.lower() == FSYNC else int(text)
 
 
+def _by_queue(text: str) -> bool:
+    return {"queue": True}[text.lower()]
+
+
 def _any(text: str) -> bool:
     return {"any": True}[text.lower()]
 
@@ -49,7 +53,7 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "deadline": (float, "seconds"),
     "read_deadline": (float, "seconds"),
     "connect_deadline": (float, "seconds"),
-    "shard": (str, "queue"),
+    "shard": (_by_queue, "queue"),
     "db": (int, "a number"),
     "ssl_ca_certs": (str, "a file"),
     "ssl_certfile": (str, "a file"),
@@ -78,10 +82,6 @@ def read_url(url: str) -> Settings:
     start = user.end() if user else 0
     place, _, query = rest[start:].partition("?")
     given = _options(url, query)
-    if given.pop("shard", None) is not None:
-        raise ConfigurationError(
-            f"{masked(url)!r}: shard= is not offered by this version; leave it out, all keys then lie in one slot"
-        )
     given |= _account(rest[: max(start - 1, 0)])
     if "#" in place:
         raise ConfigurationError(f"{masked(url)!r} has a # in it; write it as %23")

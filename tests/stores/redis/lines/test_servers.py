@@ -241,20 +241,9 @@ def test_keys_that_move_to_another_node_are_followed(cluster: RedisCluster, open
     old = cluster.node_of("{moving}:")
     new = next(node for node in cluster.nodes if node is not old)
     slot = old.run("CLUSTER", "KEYSLOT", "{moving}:")
-    _move(cluster, slot, old, new)
+    cluster.move(slot, old, new)
     try:
         assert store.write(run(SET)) == b"OK"
         assert new.run("EXISTS", "{moving}:kept") == 1
     finally:
-        _move(cluster, slot, new, old)
-
-
-def _move(cluster: RedisCluster, slot: int, old: RedisServer, new: RedisServer) -> None:
-    """Move a slot with its keys, as an administrator does."""
-    ids = {node: node.run("CLUSTER", "MYID").decode() for node in (old, new)}
-    new.run("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[old])
-    old.run("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[new])
-    for key in old.run("CLUSTER", "GETKEYSINSLOT", slot, 1000):
-        old.run("MIGRATE", "127.0.0.1", new.port, key, 0, 5000)
-    for node in cluster.nodes:
-        node.run("CLUSTER", "SETSLOT", slot, "NODE", ids[new])
+        cluster.move(slot, new, old)

@@ -57,7 +57,7 @@ def test_what_is_written_is_read(url: str, expected: dict[str, Any]) -> None:
         ("redis://host?prefix=", "cannot be ours"),
         ("redis://host?prefix=a%7Bb", "cannot be ours"),
         ("redis://host?prefix=a&prefix=b", "given twice"),
-        ("redis://host?shard=queue", "not offered by this version"),
+        ("redis://host?shard=task", "give queue"),
         ("redis://host?db=1", "the database is the path"),
         ("redis://host/shop", "'shop' is no number of a database"),
         ("redis://one,two/0", "several hosts"),

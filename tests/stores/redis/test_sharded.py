@@ -17,7 +17,7 @@ from millrace.errors import SchemaMismatch, StoreUnavailable
 from millrace.ids import new_id
 from millrace.messages import ClaimRequest, JobFilter, NewRow, QueueSettings
 from millrace.outcome import Outcome
-from millrace.records import WorkerRow
+from millrace.records import LogRow, WorkerRow
 from millrace.states import CANCELLABLE, JobState
 from millrace.store import Store
 from millrace.stores import open_store
@@ -169,6 +169,32 @@ def test_watchers_hear_of_every_queue(opened: Opened) -> None:
     opened().insert([row("never seen before")])
     assert heard.wait(PATIENCE)
     watch.close()
+
+
+def test_who_waits_for_a_job_hears_of_its_end(opened: Opened) -> None:
+    waiting, working = opened(), opened()
+    waiting.insert([row("mail")])
+    heard = threading.Event()
+    watch = waiting.watch(heard.set)
+    until(lambda: watch.live)
+    (claimed,) = working.step(ANN, (), [ClaimRequest(1)]).claimed
+    heard.clear()
+    working.step(ANN, [Outcome.completed(claimed, None, retention=KEPT)], ())
+    assert heard.wait(PATIENCE)
+    watch.close()
+
+
+def test_history_and_log_are_found_by_who_has_never_seen_the_job(opened: Opened) -> None:
+    one = opened()
+    one.insert([row("a"), row("b")])
+    first, second = one.step(ANN, (), [ClaimRequest(9)]).claimed
+    line = LogRow(first.ref, first.id, first.claim, 1, 20, "hello")
+    assert one.log(ANN, [line]) == [True]
+    one.step(ANN, [Outcome.completed(each, None, retention=KEPT) for each in (first, second)], ())
+    other = opened()
+    assert [each.message for each in other.logs(first.id)] == ["hello"]
+    assert (other.logs(second.id), other.logs(new_id())) == ([], [])
+    assert [len(other.attempts(each)) for each in (first.id, second.id, new_id())] == [1, 1, 0]
 
 
 def test_a_producer_has_one_connection_for_each_queue_and_a_worker_four(opened: Opened, main_redis: RedisSpace) -> None:

@@ -126,13 +126,21 @@ class SpreadDesk(Spread):
 
     def attempts(self, id: bytes) -> list[AttemptRow]:
         """Read a job's ended attempts, oldest first."""
-        nothing: list[AttemptRow] = []
-        return self._by_id([id], nothing, lambda shard, some: [shard.attempts(some[0])])[0]
+        shard = self._home_of(id)
+        return [] if shard is None else shard.attempts(id)
 
     def logs(self, id: bytes) -> list[LogRow]:
         """Read a job's log lines, oldest first."""
-        nothing: list[LogRow] = []
-        return self._by_id([id], nothing, lambda shard, some: [shard.logs(some[0])])[0]
+        shard = self._home_of(id)
+        return [] if shard is None else shard.logs(id)
+
+    def _home_of(self, id: bytes) -> Shard | None:
+        """Return the store of a job's queue; the answer to one that has left nothing does not tell that it is there."""
+        queue = self._seen.queue_of(id)
+        if queue is None:
+            self.get([id])
+            queue = self._seen.queue_of(id)
+        return None if queue is None else self._shard(queue)
 
     # -- whole jobs
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from millrace.errors import ConfigurationError
 from millrace.job import JobRow
 from millrace.messages import Changed
 from millrace.states import CANCELLABLE, DELETABLE, RESCHEDULABLE, RETRYABLE, JobState
@@ -26,6 +27,7 @@ DELETE: Final = script("delete")
 
 AT_ONCE: Final = 200  #: jobs that a script changes, in some milliseconds at most
 _FOR_EVER = -1
+_LATEST = 1 << 53  # microseconds
 _PARTS = 5  # of a row
 
 
@@ -42,7 +44,13 @@ def retry(look: Look, ids: Sequence[bytes], states: frozenset[JobState], args: b
 
 
 def reschedule(look: Look, ids: Sequence[bytes], states: frozenset[JobState], due: int) -> list[Changed]:
-    """Move due times."""
+    """Move due times.
+
+    Raises:
+        ConfigurationError: A number of Redis does not hold the time exactly.
+    """
+    if due >= _LATEST:
+        raise ConfigurationError(f"a job cannot be due {due} microseconds after 1970: Redis takes times until 2255")
     return _change(look, RESCHEDULE, (due, digits(states & RESCHEDULABLE)), ids)
 
 

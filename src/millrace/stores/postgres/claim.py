@@ -152,8 +152,8 @@ class Claims:
 
     def read(self, worker: int, request: ClaimRequest, statement: Statement, rows: list[Any]) -> list[JobRow]:
         """Make jobs, in order, of what a claim has told, and learn from it."""
-        template, _ = statement
-        self.floor.note(request, rows, full=template is not FLOORED)
+        template, args = statement
+        self.floor.note(request, rows, full=template is not FLOORED, wanted=args["limit"])
         if not rows:
             return []
         if template is ONE:

@@ -4,8 +4,8 @@ A snapshot that somebody holds open for long keeps the entries of all jobs claim
 claim would walk over them; so it would over a long run of jobs whose task this worker does not know. Then claims begin
 at the due time of the last job claimed, by queue and priority. What is due earlier but came later (a late commit, a
 retry, a release) is found by full claims, which run in between: after a second, or twenty times what the last full one
-took; not sooner for an idle worker, whose next job would wait for it. While claims are fast nothing of this is in use,
-and the order is exact.
+took, and where a floor leaves a worker idle after four times. While claims are fast nothing of this is in use, and the
+order is exact.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _SLOW, _SLOW_EACH = 0.006, 0.00003  # seconds: what a claim may take on the serv
 _MANY_DEAD = 20_000
 _FRONT, _MOST_OF_IT = 5_000, 4_000
 _SECOND = 1.0
-_TIMES = 20  # at most 5 % of the time goes to full claims
+_TIMES = 20  # at most 5 % of the time goes to full claims,
+_TIMES_IDLE = 4  # and 20 % where nothing is found otherwise
 
 _MOST_PLACES = 200
 # Of the rows that `claim` reads.
@@ -52,6 +53,7 @@ class Floor:
         self._dues: dict[Place, int] = {}  #: the due time of the last job claimed
         self._suspect: tuple[str, Sequence[str] | None] | None = None  # a queue in which a full claim was slow
         self._took = 0.0  # by the last full claim
+        self._ended = 0.0  # when it came back
         self._next_full = 0.0
         self._next_look = 0.0
         self.on = False
@@ -79,19 +81,23 @@ class Floor:
             "floors": Bigints([due for _, _, due in chosen]),
         }
 
-    def note(self, request: ClaimRequest, rows: Sequence[Any], *, full: bool) -> None:
+    def note(self, request: ClaimRequest, rows: Sequence[Any], *, full: bool, wanted: int) -> None:
         """Learn from a claim: where it ended, whether it was slow, and when the next must be full.
 
         Args:
             request: What was asked for.
             rows: As the claim has told them.
             full: Whether it began at the front.
+            wanted: How many jobs it could have claimed.
         """
+        if not full and len(rows) < wanted:
+            self._next_full = min(self._next_full, self._ended + _TIMES_IDLE * self._took)
         if not rows:
             return
         if full:
             took = self._took = rows[0][_TOOK]
-            self._next_full = self._clock() + max(_SECOND, _TIMES * took)
+            self._ended = self._clock()
+            self._next_full = self._ended + max(_SECOND, _TIMES * took)
             if took <= _SLOW + _SLOW_EACH * len(rows):
                 if self.on or self._dues:
                     self.on = False

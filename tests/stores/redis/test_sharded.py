@@ -226,24 +226,30 @@ def test_a_prefix_is_spread_or_not(main_redis: RedisSpace) -> None:
             spread.counts()
 
 
-def test_a_queue_out_of_reach_keeps_nobody_from_the_others(redis_server: RedisServer) -> None:
-    with closing(open_store(redis_server.url(prefix="partly", shard="queue"))) as store:
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_queue_out_of_reach_keeps_nobody_from_the_others(redis_server: RedisServer, remembered: bool) -> None:  # noqa: FBT001
+    prefix = f"partly-{remembered}"
+    with (
+        closing(open_store(redis_server.url(prefix=prefix, shard="queue"))) as store,
+        closing(open_store(redis_server.url(prefix=prefix, shard="queue"))) as other,
+    ):
+        finishing = store if remembered else other
         store.insert([row(queue) for queue in ("good", "bad") for _ in range(2)])
         rows = store.step(ANN, (), [ClaimRequest(1, (queue,)) for queue in ("good", "bad")]).claimed
         outcomes = [Outcome.completed(each, None, retention=KEPT) for each in rows]
-        redis_server.run("SET", "{partly/bad}:format", "2")
+        redis_server.run("SET", f"{{{prefix}/bad}}:format", "2")
         redis_server.end_sessions()
         with pytest.raises(SchemaMismatch):
-            store.step(ANN, outcomes, ())
+            finishing.step(ANN, outcomes, ())
         assert [each.queue for each in store.step(ANN, (), [ClaimRequest(9)]).claimed] == ["good"]
         with pytest.raises(SchemaMismatch):
             store.step(ANN, (), [ClaimRequest(9)])
-        redis_server.run("SET", "{partly/bad}:format", "1")
+        redis_server.run("SET", f"{{{prefix}/bad}}:format", "1")
         answers: list[frozenset[int]] = []
 
         def sent() -> bool:
             try:
-                answers.append(store.step(ANN, outcomes, ()).lost)
+                answers.append(finishing.step(ANN, outcomes, ()).lost)
             except (SchemaMismatch, StoreUnavailable):
                 return False
             return True

@@ -65,12 +65,17 @@ class Answers:
         self.open = [place for place in range(len(outcomes)) if place not in self._told]
 
     def note(self, places: Sequence[int], answer: StepAnswer) -> list[int]:
-        """Note the answer to those at some places; return where they were refused."""
+        """Note the answer to those at some places; return where they were refused, which may be asked elsewhere."""
         self.now = max(self.now, answer.now)
-        refused = [places[each] for each in sorted(answer.lost)]
         for each, place in enumerate(places):
-            self._told[place] = self.outcomes[place], each in answer.lost, answer.resulting.get(each)
-        return refused
+            if each not in answer.lost:
+                self._told[place] = self.outcomes[place], False, answer.resulting.get(each)
+        return [places[each] for each in sorted(answer.lost)]
+
+    def refuse(self, places: Sequence[int]) -> None:
+        """Note that those at some places are lost: no queue has their attempts."""
+        for place in places:
+            self._told[place] = self.outcomes[place], True, None
 
     def keep(self) -> None:
         """Keep what was answered: the step has failed."""

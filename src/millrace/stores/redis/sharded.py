@@ -94,13 +94,14 @@ class ShardedRedisStore(SpreadDesk):
         left = [answers.open[place] for place in unknown]
         for queue in self._look() if left else ():  # one that is refused by all was lost
             left = self._send(answers, queue, left, (), now)[0] if left else left
+        answers.refuse(left)
         together: list[int] = []
         for queue, places in known.items():
             some = [answers.open[place] for place in places]
             if queue in first:
                 together = some
             else:
-                self._send(answers, queue, some, (), now)
+                answers.refuse(self._send(answers, queue, some, (), now)[0])
         return together
 
     def _claim(
@@ -120,12 +121,13 @@ class ShardedRedisStore(SpreadDesk):
                 some, together = together, ()
                 try:
                     asked = replace(request, limit=left, queues=(queue,))
-                    _, rows = self._send(answers, queue, some, (asked,), now)
+                    refused, rows = self._send(answers, queue, some, (asked,), now)
                 except MillraceError as error:
                     if some:
                         raise
                     trouble = trouble or error
                     continue
+                answers.refuse(refused)
                 self._note_claimed(queue, rows, left)
                 claimed += rows
                 left -= len(rows)

@@ -137,10 +137,10 @@ class SpreadDesk(Spread):
     def _home_of(self, id: bytes) -> Shard | None:
         """Return the store of a job's queue; the answer to one that has left nothing does not tell that it is there."""
         queue = self._seen.queue_of(id)
-        if queue is None:
-            self.get([id])
-            queue = self._seen.queue_of(id)
-        return None if queue is None else self._shard(queue)
+        if queue is not None:
+            return self._shard(queue)
+        (row,) = self.get([id])
+        return None if row is None else self._shard(row.queue)
 
     # -- whole jobs
 

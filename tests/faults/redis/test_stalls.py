@@ -39,7 +39,8 @@ def test_a_server_that_stands_still_past_the_leases_lets_nothing_end_twice(
     report = endure(url, seconds=SECONDS, pauses=0, strikes=[Turn(strike, 0.6, 1.0)])
     assert len(stalls) >= 2
     assert report.runs > 50, "hardly a job has run beside the stalls"
-    assert report.rescues, "void: no lease had to be rescued"
+    # A rescue that the server did when nobody waited for its answer any more is known by what was refused after it.
+    assert report.rescues or report.refused, "void: no lease has passed"
 
 
 @pytest.mark.timeout(120)

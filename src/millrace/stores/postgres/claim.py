@@ -150,10 +150,12 @@ class Claims:
             queues = None if queues is None or request.queues is None else queues | set(request.queues)
         return LOCK, {"queues": None if queues is None else Strings(sorted(queues))}
 
-    def read(self, worker: int, request: ClaimRequest, statement: Statement, rows: list[Any]) -> list[JobRow]:
-        """Make jobs, in order, of what a claim has told, and learn from it."""
+    def read(
+        self, worker: int, request: ClaimRequest, statement: Statement, rows: list[Any], seconds: float
+    ) -> list[JobRow]:
+        """Make jobs, in order, of what a claim has told, and learn from it and from how long it took."""
         template, args = statement
-        self.floor.note(request, rows, full=template is not FLOORED, wanted=args["limit"])
+        self.floor.note(request, rows, args["depth"] if template is FLOORED else None, seconds)
         if not rows:
             return []
         if template is ONE:
@@ -193,7 +195,7 @@ class Claims:
         queues = request.queues
         floors = None if limited or full else self.floor.places(queues)
         if floors is not None:
-            return FLOORED, args | floors
+            return FLOORED, args | floors[0] | {"depth": floors[1]}  # which the text has no place for
         args["bold"] = bold
         args["since"] = self.due.since
         if queues is not None and len(queues) == 1 and not limited:

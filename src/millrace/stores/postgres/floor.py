@@ -3,8 +3,9 @@
 A snapshot that somebody holds open for long keeps the entries of all jobs claimed since in the index, dead, and each
 claim would walk over them; so it would over a long run of jobs whose task this worker does not know. Then claims begin
 at the due time of the last job claimed, by queue and priority. What is due earlier but came later (a late commit, a
-retry, a release) is found by full claims, which run in between: after a second, or twenty times what the last full one
-took, and where a floor leaves a worker idle after four times. While claims are fast nothing of this is in use, and the
+retry, a release) is found by claims that begin before the floor: a quarter of a second, four seconds, a minute, and at
+the front. Each of these is made no sooner than twenty times what its like took last, so that it takes 5 % of the time
+at most, and how long a job waits goes with how late it came. While claims are fast nothing of this is in use, and the
 order is exact.
 """
 
@@ -18,7 +19,7 @@ from millrace.messages import ClaimRequest
 from millrace.stores.postgres.arrays import Bigints, Strings
 from millrace.stores.postgres.session import Session
 
-__all__ = ["EVIDENCE", "Floor"]
+__all__ = ["EVIDENCE", "Depth", "Floor"]
 
 # How many dead rows the table has by the server's own statistics, and how many of the first jobs of a queue are of
 # tasks not asked for: job_ready (queue=), in the order of the claim.
@@ -31,14 +32,38 @@ _SLOW, _SLOW_EACH = 0.006, 0.00003  # seconds: what a claim may take on the serv
 _MANY_DEAD = 20_000
 _FRONT, _MOST_OF_IT = 5_000, 4_000
 _SECOND = 1.0
-_TIMES = 20  # at most 5 % of the time goes to full claims,
-_TIMES_IDLE = 4  # and 20 % where nothing is found otherwise
+_TIMES = 20  # at most 5 % of the time goes to claims of one depth
+_BACKS = (60_000_000, 4_000_000, 250_000)  # microseconds before the floor
 
 _MOST_PLACES = 200
 # Of the rows that `claim` reads.
 _TOOK, _QUEUE = 22, 3
 
 Place = tuple[str, int]  #: queue and priority
+
+
+class Depth:
+    """Where some claims begin, and when the next of them may.
+
+    Args:
+        back: So many microseconds before the floor; None is the front.
+        least: Seconds between two, at least.
+    """
+
+    def __init__(self, back: int | None, least: float = 0.0) -> None:
+        self.back = back
+        self.next = 0.0
+        self._least = least
+        self._took = 0.0  # by the last one
+
+    def took(self, seconds: float, now: float) -> None:
+        """Note how long one took that came back now."""
+        self._took = seconds
+        self.begin(now)
+
+    def begin(self, now: float) -> None:
+        """Note that one begins: others need not do the same meanwhile."""
+        self.next = now + max(self._least, _TIMES * self._took)
 
 
 class Floor:
@@ -52,53 +77,53 @@ class Floor:
         self._clock = clock
         self._dues: dict[Place, int] = {}  #: the due time of the last job claimed
         self._suspect: tuple[str, Sequence[str] | None] | None = None  # a queue in which a full claim was slow
-        self._took = 0.0  # by the last full claim
-        self._ended = 0.0  # when it came back
-        self._next_full = 0.0
+        self._front = Depth(None, _SECOND)
+        self._depths = (self._front, *map(Depth, _BACKS))  # the deepest first
+        self._at_floor = Depth(0)
         self._next_look = 0.0
         self.on = False
 
     @property
     def holds(self) -> bool:
-        """Whether a claim now begins at a floor, if there is one for its queue."""
-        return self.on and self._clock() < self._next_full
+        """Whether a claim now begins at a floor or not far before it, if there is one for its queue."""
+        return self.on and self._clock() < self._front.next
 
-    def places(self, queues: Sequence[str] | None) -> dict[str, Any] | None:
-        """Return the arguments of a claim from the floors on, None where it must be a full one."""
+    def places(self, queues: Sequence[str] | None) -> tuple[dict[str, Any], Depth] | None:
+        """Return the arguments of a claim from the floors on and how deep it is, None where it must be a full one."""
         if not self.on:
             return None
-        if not self.holds:
-            self._next_full = self._clock() + max(_SECOND, _TIMES * self._took)  # others need not do the same meanwhile
+        now = self._clock()
+        depth = next((each for each in self._depths if now >= each.next), self._at_floor)
+        depth.begin(now)
+        if depth.back is None:
             return None
         chosen = sorted(
             (name, -priority, due) for (name, priority), due in self._dues.items() if queues is None or name in queues
         )
         if not chosen:
             return None
-        return {
+        args = {
             "names": Strings([name for name, _, _ in chosen]),
             "priorities": Bigints([-lower for _, lower, _ in chosen]),
-            "floors": Bigints([due for _, _, due in chosen]),
+            "floors": Bigints([due - depth.back for _, _, due in chosen]),
         }
+        return args, depth
 
-    def note(self, request: ClaimRequest, rows: Sequence[Any], *, full: bool, wanted: int) -> None:
-        """Learn from a claim: where it ended, whether it was slow, and when the next must be full.
+    def note(self, request: ClaimRequest, rows: Sequence[Any], depth: Depth | None, seconds: float) -> None:
+        """Learn from a claim: where it ended, whether it was slow, and when the next of its depth may come.
 
         Args:
             request: What was asked for.
             rows: As the claim has told them.
-            full: Whether it began at the front.
-            wanted: How many jobs it could have claimed.
+            depth: Where it began; None is the front.
+            seconds: What it took, all in all; rows tell it better.
         """
-        if not full and len(rows) < wanted:
-            self._next_full = min(self._next_full, self._ended + _TIMES_IDLE * self._took)
+        full = depth is None
+        (depth or self._front).took(rows[0][_TOOK] if rows else seconds, self._clock())
         if not rows:
             return
         if full:
-            took = self._took = rows[0][_TOOK]
-            self._ended = self._clock()
-            self._next_full = self._ended + max(_SECOND, _TIMES * took)
-            if took <= _SLOW + _SLOW_EACH * len(rows):
+            if rows[0][_TOOK] <= _SLOW + _SLOW_EACH * len(rows):
                 if self.on or self._dues:
                     self.on = False
                     self._dues.clear()

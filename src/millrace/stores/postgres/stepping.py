@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -119,10 +120,12 @@ class Step:
         ]
         self._full = {place for place, (template, _) in zip(places, made, strict=True) if template is not FLOORED}
         statements = [*first, *([claims.lock(hindered)] if hindered else ()), *made]
+        began = time.monotonic()
         answers = session.trip(statements) if len(statements) > 1 else [session.rows(*each) for each in statements]
+        took = time.monotonic() - began
         told = answers[len(answers) - len(made) :]
         for place, request, statement, rows in zip(places, requests, made, told, strict=True):
-            jobs = claims.read(worker, request, statement, rows)
+            jobs = claims.read(worker, request, statement, rows, took)
             if jobs:
                 self._claimed[place] = jobs
         return answers[: len(first)]

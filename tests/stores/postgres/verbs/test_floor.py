@@ -15,13 +15,14 @@ from millrace.outcome import Outcome
 from millrace.states import JobState
 from millrace.stores.postgres.claim import FLOORED, MANY, ONE
 from millrace.stores.postgres.connection import Connection
-from millrace.stores.postgres.floor import Floor
+from millrace.stores.postgres.floor import Depth, Floor
 from tests.servers.databases import Database
 from tests.stores.postgres.verbs.conftest import OpenStore, fill, until
 
 DEAD_ROWS = "select n_dead_tup from pg_stat_all_tables where relid = %s::regclass"
 SLOW, FAST = 0.5, 0.001  # seconds
 REQUEST = ClaimRequest(10, ("q",))
+AT_FLOOR = Depth(0)
 
 
 Session = psycopg.Connection[Any]
@@ -56,14 +57,18 @@ class Evidence:
         return [self.answer]
 
 
-def learn(floor: Floor, rows: list[tuple[Any, ...]], evidence: Evidence, *, full: bool = True) -> None:
-    floor.note(REQUEST, rows, full=full, wanted=10)
+def learn(floor: Floor, rows: list[tuple[Any, ...]], evidence: Evidence, depth: Depth | None = None) -> None:
+    floor.note(REQUEST, rows, depth, SLOW)
     floor.look(evidence)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def places(floor: Floor, *queues: str) -> dict[str, list[Any]] | None:
+    """Where claims begin that are not the turn of any depth; None where it is the turn of a full one."""
     found = floor.places(queues or None)
-    return None if found is None else {name: list(array.items) for name, array in found.items()}
+    while found is not None and found[1].back:
+        found[1].took(1e9, 0.0)
+        found = floor.places(queues or None)
+    return None if found is None else {name: list(array.items) for name, array in found[0].items()}
 
 
 # -- when it is on
@@ -92,7 +97,7 @@ def test_a_slow_claim_for_a_reason_sets_the_floor_where_it_ended(evidence: Evide
     floor = Floor(Watch())
     learn(floor, told(5, 9, 7, took=SLOW), evidence)
     assert places(floor) == {"names": ["q"], "priorities": [0], "floors": [9]}
-    learn(floor, told(12, *[10] * 9), evidence, full=False)
+    learn(floor, told(12, *[10] * 9), evidence, AT_FLOOR)
     assert places(floor) == {"names": ["q"], "priorities": [0], "floors": [12]}
 
 
@@ -128,16 +133,23 @@ def test_a_full_claim_that_is_fast_again_ends_it() -> None:
     assert (floor.on, places(floor)) == (False, None)
 
 
-@pytest.mark.parametrize("found", [[], told(*range(2, 11))], ids=["nothing", "less"])
-def test_where_a_floor_leaves_a_worker_idle_a_full_claim_comes_sooner(found: list[tuple[Any, ...]]) -> None:
+def test_claims_of_each_depth_come_after_twenty_times_what_the_last_took() -> None:
+    """The deepest first; here each takes a tenth of a second for each minute, second or quarter that it looks back."""
     watch = Watch()
     floor, evidence = Floor(watch), Evidence(dead=10**6)
-    learn(floor, told(1, took=SLOW), evidence)
-    learn(floor, found, evidence, full=False)
-    watch.seconds += 4 * SLOW - 0.01
-    assert places(floor) is not None
-    watch.seconds += 0.02
-    assert places(floor) is None
+    learn(floor, told(10**9, took=SLOW), evidence)
+    seen: list[int] = []
+    for _ in range(100):
+        found = floor.places(None)
+        assert found is not None
+        args, depth = found
+        assert depth.back is not None
+        assert list(args["floors"].items) == [10**9 - depth.back]
+        seen.append(depth.back)
+        floor.note(REQUEST, [], depth, {60_000_000: 0.1, 4_000_000: 0.02, 250_000: 0.004, 0: 0.001}[depth.back])
+        watch.seconds += 0.04
+    assert seen[:4] == [60_000_000, 4_000_000, 250_000, 0]
+    assert [seen.count(back) for back in (60_000_000, 4_000_000, 250_000, 0)] == [2, 10, 48, 40]
 
 
 def test_while_one_claim_is_full_the_others_begin_at_their_floors() -> None:
@@ -155,7 +167,7 @@ def test_too_many_floors_are_given_up() -> None:
     floor, evidence = Floor(Watch()), Evidence(dead=10**6)
     learn(floor, told(1, took=SLOW), evidence)
     for priority in range(300):
-        learn(floor, told(1, priority=priority), evidence, full=False)
+        learn(floor, told(1, priority=priority), evidence, AT_FLOOR)
     assert not floor.on
 
 
@@ -169,7 +181,11 @@ def watch() -> Watch:
 
 @pytest.fixture
 def floored(store: OpenStore, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Claims of the store see a floor wherever they end; tell of each claim whether it began there."""
+    """Claims of the store see a floor wherever they end; tell of each claim whether it began there.
+
+    None begins before its floor, but for those at the front.
+    """
+    monkeypatch.setattr("millrace.stores.postgres.floor._BACKS", ())
     floor = store.claims.floor = Floor(watch)
     floor.on = True
     monkeypatch.setattr("millrace.stores.postgres.floor._SLOW", -1.0)  # each full claim is slow
@@ -237,14 +253,31 @@ def test_what_comes_behind_the_floor_is_found_by_the_next_full_claim(
     assert floored[-2:] == [True, False]
 
 
-def test_an_empty_answer_from_the_floor_is_soon_asked_again(bench: Bench, watch: Watch, floored: list[bool]) -> None:
+def test_an_empty_answer_from_the_floor_is_asked_again_within_a_second(
+    bench: Bench, watch: Watch, floored: list[bool]
+) -> None:
     bench.add_some(2)
     assert len(take(bench)) == 2
     behind = bench.add(due=1)
     assert take(bench) == []
-    watch.seconds += 0.9
+    watch.seconds += 1.1
     assert [row.id for row in take(bench)] == [behind]
     assert floored == [False, True, False]
+
+
+def test_what_came_late_is_found_by_claims_that_look_back(
+    bench: Bench, store: OpenStore, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millrace.stores.postgres.floor._SLOW", -1.0)
+    floor = store.claims.floor = Floor(watch)
+    floor.on = True
+    bench.add_some(20)
+    assert len(take(bench)) == 2
+    late = bench.add(due=bench.now - 1_000_000)  # within four seconds, and not the first
+    later = bench.add(due=bench.now - 100_000)
+    watch.seconds += 0.5  # a full claim is not due
+    assert floor.holds
+    assert [row.id for row in take(bench)] == [late, later]
 
 
 def test_what_falls_due_is_found_from_the_floor(bench: Bench, floored: list[bool]) -> None:
@@ -321,7 +354,8 @@ def test_a_run_of_unknown_tasks_at_the_front_is_passed_by_from_the_floor(
 
 @pytest.fixture
 def texts(store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The kinds of claims that a store has run."""
+    """The kinds of claims that a store has run, of which none is slow."""
+    monkeypatch.setattr("millrace.stores.postgres.floor._SLOW", 60.0)
     seen: list[str] = []
     kinds = {store.texts.plain(ONE): "one", store.texts.plain(MANY): "many"}
     rows = Connection.rows
@@ -351,6 +385,7 @@ def test_jobs_of_another_queue_are_seen_by_the_very_next_claim(bench: Bench, tex
     assert texts == ["many", "one", "one", "many"]
 
 
+@pytest.mark.usefixtures("texts")
 def test_a_limit_on_a_queue_that_is_alone_holds(bench: Bench, store: OpenStore) -> None:
     bench.add_some(8)
     take(bench)

@@ -207,12 +207,16 @@ def test_a_job_with_one_lost_lease_left_runs_alone(app: Millrace, hire: Hire, *,
     assert killer.refresh().crashes == 2
 
 
+def looked_away(_: Steps) -> bool:
+    return False
+
+
 @pytest.mark.parametrize("looks", ["again", "no more"])
 def test_a_job_that_must_be_alone_is_given_back_at_a_stop(
     app: Millrace, hire: Hire, monkeypatch: pytest.MonkeyPatch, looks: str
 ) -> None:
     if looks == "no more":  # the claim loop, before it could
-        monkeypatch.setattr(Steps, "turn_alone", lambda _: False)
+        monkeypatch.setattr(Steps, "turn_alone", looked_away)
     began, go = threading.Event(), threading.Event()
 
     @app.task

@@ -10,6 +10,7 @@ from tests.cli.conftest import Shop
 
 DEPTH = "2 wait for a worker"
 NAME_ONE = "give APP as module:attribute, or --url sqlite:///jobs.db, or set MILLRACE_APP or MILLRACE_URL"
+KNOWN = "memory://, postgres://, postgresql://, redis://, rediss://, sqlite://, unix://, valkey://, valkeys://"
 LOOKED = "looked in the working directory and on sys.path"
 SEE = "see millrace jobs --help"
 
@@ -102,7 +103,7 @@ def test_a_module_that_cannot_be_imported_is_told_with_the_place(shop: Shop, kin
         (("shop",), "'shop' names a module, not an app in it; did you mean shop:app?"),
         (("json:dumps",), "'dumps' in json is a function, not a Millrace app; make one with app = Millrace(…)"),
         (("sqlite:///jobs.db",), "'sqlite:///jobs.db' is not an APP; write module:attribute, such as tasks:app"),
-        (("--url", "mysql:///x"), "no store is known for mysql://; known are memory://, postgres://, postgresql://, sqlite://"),
+        (("--url", "mysql:///x"), f"no store is known for mysql://; known are {KNOWN}"),
         (("--url", "jobs.db"), "'jobs.db' is not a store URL; a file is written as sqlite:///jobs.db"),
         (("shop:app", "--url", "sqlite:///x.db"), f"APP 'shop:app' and --url exclude each other; {SEE}"),
         (("shop:app", "more"), f"'more' is one word too many; {SEE}"),

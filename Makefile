@@ -31,7 +31,7 @@ test: setup ## The whole test suite, without the soak
 	$(BIN)/python -m tests.whole
 
 soak: setup ## Steady load for twenty minutes on each store, with workers killed on the way, and 400 power cuts
-	$(BIN)/python -m pytest -m soak --timeout=0 -s tests/soak
+	$(BIN)/python -m pytest -m soak --timeout=0 -s tests/soak tests/stores/redis
 
 bench: setup ## The benchmarks, with figures for this machine
 	$(BIN)/python -m bench

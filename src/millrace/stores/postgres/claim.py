@@ -19,7 +19,7 @@ from millrace.job import JobRow, Progress
 from millrace.messages import ClaimRequest
 from millrace.states import JobState
 from millrace.stores.postgres.arrays import Strings
-from millrace.stores.postgres.floor import Floor
+from millrace.stores.postgres.floor import QUEUE, Floor
 from millrace.stores.postgres.rows import decode_text
 from millrace.stores.postgres.session import Session, Statement
 from millrace.stores.postgres.sweep import Sweep
@@ -106,7 +106,6 @@ LOCK: Final = """select pg_advisory_xact_lock(hashtextextended('{s} ' || q.name,
 
 MOST_PROMOTED = 2_000  #: due jobs made pending in one statement
 
-_QUEUE = 3  # of the columns told
 _RUNNING = JobState.RUNNING
 _encode = msgspec.json.encode
 _levels = msgspec.json.Decoder(dict[str, int]).decode
@@ -161,8 +160,6 @@ class Claims:
         if template is ONE:
             rows.sort()
             return _jobs(rows, worker)
-        queues = {row[_QUEUE] for row in rows}
-        self._lone = rows[0][_QUEUE] if len(queues) == 1 else None
         return self._in_turns(rows, worker)
 
     def statement(
@@ -209,12 +206,16 @@ class Claims:
         return MANY, args
 
     def _in_turns(self, rows: list[Any], worker: int) -> list[JobRow]:
-        """Put the queues of a higher priority first and let equal ones alternate; note which was served last."""
+        """Put the queues of a higher priority first and let equal ones alternate; note whose turn is over.
+
+        Where all are of one queue, that is the one which claims go to while it is alone.
+        """
         told = rows[0][-1]
         levels = {} if told is None else _levels(told)
         queues: dict[str, list[Any]] = {}
         for row in rows:
-            queues.setdefault(row[3], []).append(row[:-1])
+            queues.setdefault(row[QUEUE], []).append(row[:-1])
+        self._lone = rows[0][QUEUE] if len(queues) == 1 else None
         if len(queues) == 1 and not levels:
             (name,) = queues
             self._last[0] = name

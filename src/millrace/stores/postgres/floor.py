@@ -18,13 +18,14 @@ from typing import Any, Final
 from millrace.messages import ClaimRequest
 from millrace.stores.postgres.arrays import Bigints, Strings
 from millrace.stores.postgres.session import Session
+from millrace.stores.postgres.sweep import DEAD
 
-__all__ = ["EVIDENCE", "Depth", "Floor"]
+__all__ = ["EVIDENCE", "QUEUE", "Depth", "Floor"]
 
 # How many dead rows the table has by the server's own statistics, and how many of the first jobs of a queue are of
 # tasks not asked for: job_ready (queue=), in the order of the claim.
-EVIDENCE: Final = """select (select n_dead_tup from pg_stat_all_tables where relid = '{s}.job'::regclass),
- (select count(*) from (select task from {s}.job where state = 1 and queue = %(queue)b
+EVIDENCE: Final = f"""select ({DEAD}),
+ (select count(*) from (select task from {{s}}.job where state = 1 and queue = %(queue)b
    order by priority desc, due, id limit %(front)b) f
   where %(tasks)b::text[] is not null and not task = any(%(tasks)b::text[]))"""
 
@@ -37,7 +38,7 @@ _BACKS = (60_000_000, 4_000_000, 250_000)  # microseconds before the floor
 
 _MOST_PLACES = 200
 # Of the rows that `claim` reads.
-_TOOK, _QUEUE = 22, 3
+_TOOK, QUEUE = 22, 3
 
 Place = tuple[str, int]  #: queue and priority
 
@@ -129,10 +130,10 @@ class Floor:
                     self._dues.clear()
                 return
             if not self.on and self._suspect is None and self._clock() >= self._next_look:
-                self._suspect = rows[0][_QUEUE], None if request.tasks is None else sorted(request.tasks)
+                self._suspect = rows[0][QUEUE], None if request.tasks is None else sorted(request.tasks)
         dues = self._dues
         for row in rows:
-            place = row[_QUEUE], -row[0]
+            place = row[QUEUE], -row[0]
             if dues.get(place, row[1]) <= row[1]:
                 dues[place] = row[1]
         if len(dues) > _MOST_PLACES:  # so many looks cost what they save

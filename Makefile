@@ -30,8 +30,8 @@ test: setup ## The whole test suite, without the soak
 	@sh tests/servers/prepare.sh
 	$(BIN)/python -m tests.whole
 
-soak: setup ## Steady load for twenty minutes on each store, with workers killed on the way, and 400 power cuts
-	$(BIN)/python -m pytest -m soak --timeout=0 -s tests/soak tests/stores/redis
+soak: setup ## Steady load for twenty minutes on each store, workers killed on the way, 400 power cuts, every version of a server
+	$(BIN)/python -m pytest -m soak --timeout=0 -s tests/soak tests/stores
 
 bench: setup ## The benchmarks, with figures for this machine
 	$(BIN)/python -m bench

@@ -18,7 +18,7 @@ from bench.settings import BenchmarkError, Settings
 RESULTS = Path(__file__).parent / "results" / "results.jsonl"
 BUSY_CORES = 0.3  # more than this used by other processes: the figures are doubtful
 STORES = {
-    "sqlite": ("idle", "drain", "enqueue", "enqueue_async", "enqueue_many", "latency", "killed", "claim"),
+    "sqlite": ("idle", "drain", "enqueue", "enqueue_async", "enqueue_many", "latency", "killed", "claim", "limits"),
     "postgres": (
         "pg_drain",
         "pg_delayed",
@@ -29,8 +29,17 @@ STORES = {
         "pg_latency",
         "pg_wal",
         "pg_steady",
+        "pg_limits",
     ),
-    "redis": ("redis_drain", "redis_enqueue_async", "redis_enqueue_many", "redis_latency", "redis_claim"),
+    "redis": (
+        "redis_drain",
+        "redis_enqueue_async",
+        "redis_enqueue_many",
+        "redis_latency",
+        "redis_claim",
+        "redis_limits",
+    ),
+    "schedules": ("ticks",),
 }
 SCENARIOS = tuple(name for names in STORES.values() for name in names)
 

@@ -12,6 +12,8 @@ from tests.leaks import Held, leaks_since
 from tests.servers.databases import told
 from tests.servers.fixtures import bouncer, cluster, each_database, main_database, park, postgres
 from tests.servers.redisfixtures import (
+    any_redis,
+    any_redis_space,
     each_redis,
     each_redis_space,
     main_redis,
@@ -22,6 +24,8 @@ from tests.servers.redisfixtures import (
 from tests.servers.redisspaces import told_of_redis
 
 __all__ = [
+    "any_redis",
+    "any_redis_space",
     "bouncer",
     "cluster",
     "each_database",

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from millrace.job import Job, Progress
+    from millrace.limits import Limit, Rate
+    from millrace.middleware import Middleware
     from millrace.newjob import NewJob
     from millrace.records import Attempt, LogLine, Page, QueueInfo, WorkerInfo
     from millrace.retry import Backoff
@@ -52,7 +54,9 @@ __all__ = [
     "JobNotFound",
     "JobState",
     "LeaseLost",
+    "Limit",
     "LogLine",
+    "Middleware",
     "Millrace",
     "MillraceError",
     "NewJob",
@@ -62,6 +66,7 @@ __all__ = [
     "PayloadError",
     "Progress",
     "QueueInfo",
+    "Rate",
     "Reason",
     "RetryAfter",
     "ScheduleError",
@@ -92,7 +97,9 @@ _HOMES = {
     "JobNotFound": "millrace.errors",
     "JobState": "millrace.states",
     "LeaseLost": "millrace.errors",
+    "Limit": "millrace.limits",
     "LogLine": "millrace.records",
+    "Middleware": "millrace.middleware",
     "Millrace": "millrace.app",
     "MillraceError": "millrace.errors",
     "NewJob": "millrace.newjob",
@@ -102,6 +109,7 @@ _HOMES = {
     "PayloadError": "millrace.errors",
     "Progress": "millrace.job",
     "QueueInfo": "millrace.records",
+    "Rate": "millrace.limits",
     "Reason": "millrace.states",
     "RetryAfter": "millrace.signals",
     "ScheduleError": "millrace.errors",

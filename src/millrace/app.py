@@ -1,19 +1,20 @@
-"""The app: `Millrace`. Owns what users build first, the decorator, and running jobs; its verbs come from `Client`."""
+"""The app: `Millrace`. Owns what users build first, the decorator, and running jobs; its verbs come from its bases."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from datetime import timedelta
 from functools import cached_property
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
+from millrace.checks import Named
 from millrace.choices import TaskChoices
-from millrace.client import Client
 from millrace.context import JobContext
 from millrace.core import DEFAULT_MAX_PAYLOAD
 from millrace.errors import ConfigurationError
+from millrace.hooking import Hooking
+from millrace.importing import import_failure
 from millrace.lifespan import Lifespan, WorkerChoices, make_lifespan
 from millrace.options import DEFAULT_DEAD_RETENTION, DEFAULT_RETENTION
 from millrace.producer import Producer
@@ -23,23 +24,29 @@ from millrace.task import AsyncTask, Task
 from millrace.taskmaker import TaskMaker, Unannotated, make_task
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from millrace.aio import AsyncClient
+    from millrace.codeschedules import CodeSchedules
+    from millrace.schedules import ScheduleChoices, Schedules
 
 __all__ = ["Millrace"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T", bound="Task[..., Any]")
 
 
-class Millrace(Client):
+class Millrace(Hooking):
     """An app: tasks by name, and the store where their jobs live.
 
     The schema is created on first use. `with app:` or `app.close()` gives back threads, connections and files.
 
     Args:
         url_or_store: Where the jobs live: `sqlite:///jobs.db` (relative to the working directory),
-            `sqlite:////var/lib/jobs.db`, `memory://`, `memory://name` (one store a name and process), or a Store, which
-            the app then closes. None reads `MILLRACE_URL`, and without that uses `sqlite:///millrace.db`.
+            `sqlite:////var/lib/jobs.db`, `postgresql://` (`postgres://` too), `redis://` or `valkey://` (`rediss://`,
+            `valkeys://` with TLS, `unix://` for a socket), `memory://`, `memory://name` (one store a name and process),
+            or a Store, which the app then closes. None reads `MILLRACE_URL`, else takes `sqlite:///millrace.db`.
         imports: Modules with tasks, loaded by worker and command line.
         eager: Run what is due before `enqueue` returns, for tests. A failure is recorded on the job, not raised.
         release: A number that grows with each release of your code.
@@ -91,6 +98,13 @@ class Millrace(Client):
 
         return AsyncClient(self)
 
+    @cached_property
+    def schedules(self) -> Schedules:
+        """The schedules: put, read, pause, resume, delete, run now."""
+        from millrace.schedules import Schedules
+
+        return Schedules(self)
+
     # -- tasks
 
     @overload
@@ -134,19 +148,99 @@ class Millrace(Client):
 
         return decorate
 
+    # -- schedules
+
+    @cached_property
+    def code_schedules(self) -> CodeSchedules:
+        """The schedules that stand in the code."""
+        from millrace.codeschedules import CodeSchedules
+
+        return CodeSchedules(self)
+
+    def settle_schedules(self) -> None:
+        """Let the store know the schedules that stand in the code; workers and drains do so by themselves."""
+        self.code_schedules.settle()
+
+    def cron(
+        self, expression: str, *, name: str | None = None, timezone: str = "UTC", **options: Unpack[ScheduleChoices]
+    ) -> Callable[[T], T]:
+        """Run a task by a cron expression: put it above `@app.task`, on a task that needs no arguments.
+
+        Args:
+            expression: Minute, hour, day of the month, month, day of the week; with seconds in front if there are six;
+                or `@daily` and its kin.
+            name: Of the schedule; None: the task's.
+            timezone: In which it is meant, by its IANA name.
+            options: See `ScheduleChoices`.
+
+        Raises:
+            ScheduleError: The expression or the zone is not understood.
+            ConfigurationError: What it stands above is no such task, the name is taken, or an option is not acceptable.
+
+        >>> app = Millrace("memory://")
+        >>> @app.cron("0 9 * * mon-fri", timezone="Europe/Berlin")
+        ... @app.task
+        ... def report() -> None: ...
+        >>> app.settle_schedules()
+        >>> app.schedules.list()[0].words
+        'At 09:00 on Monday through Friday, Europe/Berlin'
+        """
+        from millrace.schedules import schedule_options
+
+        given = schedule_options(options, cron=expression, timezone=timezone)
+        return lambda task: self.code_schedules.add(task, name, given)
+
+    def every(
+        self,
+        *,
+        seconds: float = 0,
+        minutes: float = 0,
+        hours: float = 0,
+        days: float = 0,
+        name: str | None = None,
+        **options: Unpack[ScheduleChoices],
+    ) -> Callable[[T], T]:
+        """Run a task at equal distances: put it above `@app.task`, on a task that needs no arguments.
+
+        The first tick comes one distance after a worker has first seen the schedule.
+
+        Args:
+            seconds: The distance, a second at least; to which are added:
+            minutes: So many.
+            hours: So many.
+            days: So many.
+            name: Of the schedule; None: the task's.
+            options: See `ScheduleChoices`.
+
+        Raises:
+            ScheduleError: The distance is too short.
+            ConfigurationError: As for `cron`.
+
+        >>> app = Millrace("memory://")
+        >>> @app.every(minutes=5)
+        ... @app.task
+        ... def tidy() -> None: ...
+        """
+        from millrace.schedules import interval, schedule_options
+
+        given = schedule_options(options, every=interval(days=days, hours=hours, minutes=minutes, seconds=seconds))
+        return lambda task: self.code_schedules.add(task, name, given)
+
     def load(self) -> None:
         """Import the modules named by `imports`, so that their tasks are known.
 
         Raises:
-            ConfigurationError: One cannot be imported.
+            ConfigurationError: One cannot be imported, whatever it raised; the message names module, place and error.
 
         >>> Millrace("memory://", imports=["json"]).load()
         """
         for name in self.imports:
             try:
                 import_module(name)
-            except ImportError as error:
-                raise ConfigurationError(f"imports names {name!r}, which cannot be imported: {error}") from error
+            except Exception as error:  # importing runs the user's code
+                raise ConfigurationError(
+                    f"imports names {name!r}, which cannot be imported: {import_failure(error)}"
+                ) from error
 
     # -- running
 
@@ -155,6 +249,8 @@ class Millrace(Client):
 
         Retries that have become due are included; it never waits for later ones. Inside a running event loop await
         `app.aio.drain()`.
+
+        At its end it deletes some of the jobs whose retention has passed, at most 500.
 
         Args:
             queues: From these only; None is any.
@@ -166,24 +262,26 @@ class Millrace(Client):
         """
         from millrace.worker import drain
 
-        return drain(self, queues=queues)
+        counts = drain(self, queues=queues)
+        self.store.expire()
+        return counts
 
     def run_worker(
         self,
         *,
         queues: Iterable[str] | None = None,
-        tasks: Iterable[str] | None = None,
+        tasks: Iterable[str | Named] | None = None,
         concurrency: int = 10,
         reserved: Mapping[str, int] | None = None,
         burst: bool = False,
-        grace: float = 30.0,
+        grace: float | timedelta = 30.0,
         prefetch: int | None = None,
     ) -> int:
         """Run a worker in this thread until SIGTERM or SIGINT, or with `burst` until nothing is due and nothing runs.
 
         Args:
             queues: Claim from these only; None is all, new ones too.
-            tasks: Run these only; None is every task of the app, ones registered later too.
+            tasks: Run these only, named or given; None is every task of the app, ones registered later too.
             concurrency: Jobs at once in this process.
             reserved: Slots by queue that no other queue's jobs may take.
             burst: Stop when there is nothing more to do now.
@@ -219,7 +317,7 @@ class Millrace(Client):
             options: The worker's; see `WorkerChoices`.
 
         Raises:
-            ConfigurationError: Options of a worker without `worker=True`.
+            ConfigurationError: Options of a worker without `worker=True`, or one that is not acceptable.
 
         >>> import asyncio
         >>> app = Millrace("memory://")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from millrace import checks
 from millrace.clock import micros
 from millrace.codec import encode_plain
-from millrace.errors import ConfigurationError, DuplicateJob, InvalidTransition, NotSupported
+from millrace.errors import ConfigurationError, DuplicateJob, InvalidTransition, PayloadError
+from millrace.eventmaker import cancelled, deleted, rescheduled, retried
+from millrace.events import JobEvent
+from millrace.followups import settle
 from millrace.job import Job, JobRow
+from millrace.limits import Rate, queue_rate
 from millrace.messages import Changed, JobFilter, QueueSettings
 from millrace.reader import Id, Reader, States, chosen, read_states
 from millrace.states import CANCELLABLE, DELETABLE, FINAL, RESCHEDULABLE, RETRYABLE
@@ -49,7 +53,7 @@ class Changer(Reader):
         """
         row = self.row_of(id)
         retention = self.terms_of(row).retention_micros
-        changed = self.store.cancel([row.id], CANCELLABLE, retention=retention)[0]
+        changed = self._told(cancelled, self.store.cancel([row.id], CANCELLABLE, retention=retention))[0]
         return self.view(changed.row or row)
 
     def retry(self, id: Id, args: Mapping[str, Any] | None = None) -> Job[Any]:
@@ -65,7 +69,7 @@ class Changer(Reader):
         Raises:
             JobNotFound: No job has this id.
             InvalidTransition: It is waiting or running.
-            DuplicateJob: Another live job holds its unique key.
+            DuplicateJob: Another job holds its unique key.
             PayloadError: The arguments do not fit.
 
         >>> from millrace import Millrace
@@ -76,7 +80,7 @@ class Changer(Reader):
         """
         row = self.row_of(id)
         data = None if args is None else self._encoded(row.task, args)
-        changed = self.store.retry([row.id], RETRYABLE, args=data)[0]
+        changed = self._told(retried, self.store.retry([row.id], RETRYABLE, args=data))[0]
         if changed.holder is not None:
             holder = self.view(changed.holder)
             raise DuplicateJob(
@@ -107,7 +111,8 @@ class Changer(Reader):
         """
         due = checks.moment("run_at", run_at)
         row = self.row_of(id)
-        return self._done("reschedule", row, self.store.reschedule([row.id], RESCHEDULABLE, due=due)[0])
+        changed = self._told(rescheduled, self.store.reschedule([row.id], RESCHEDULABLE, due=due))[0]
+        return self._done("reschedule", row, changed)
 
     def delete(self, id: Id) -> Job[Any]:
         """Delete a job with its history, and return it as it was.
@@ -123,7 +128,7 @@ class Changer(Reader):
         0
         """
         row = self.row_of(id)
-        return self._done("delete", row, self.store.delete([row.id], DELETABLE)[0])
+        return self._done("delete", row, self._told(deleted, self.store.delete([row.id], DELETABLE))[0])
 
     def _done(self, verb: str, row: JobRow, changed: Changed) -> Job[Any]:
         if changed.row is None:
@@ -132,6 +137,15 @@ class Changer(Reader):
             state = changed.row.state
             raise InvalidTransition(f"job {UUID(bytes=row.id)} is {state} and {verb} does not apply: {_REFUSALS[verb]}")
         return self.view(changed.row)
+
+    def _told(self, event: Callable[[JobRow, int], JobEvent], answers: list[Changed]) -> list[Changed]:
+        """Tell listeners what was changed, and return the answers; let jobs act that have ended with it."""
+        if event is not retried and event is not rescheduled and any(each.changed for each in answers):
+            settle(self.store)
+        if self.hooks.hears_jobs:
+            now = self.store.now()
+            self.hooks.tell([event(each.row, now) for each in answers if each.changed and each.row is not None])
+        return answers
 
     def _encoded(self, task: str, args: Mapping[str, Any]) -> bytes:
         spec = self.registry.get(task)
@@ -149,6 +163,7 @@ class Changer(Reader):
         task: str | None = None,
         tag: str | None = None,
         error: str | None = None,
+        args: Mapping[str, Any] | None = None,
     ) -> int:
         """Retry all jobs that match every filter given, and return how many were; the rest is passed over.
 
@@ -158,6 +173,11 @@ class Changer(Reader):
             task: Its name.
             tag: One that the job has.
             error: The class name of the last error, such as "ValueError".
+            args: New values for some arguments of each, by parameter name; the others stay. None changes none.
+
+        Raises:
+            PayloadError: With new `args` those of a job do not fit. It and those after it are left as they are; a note
+                tells how many were retried before.
 
         >>> from millrace import Millrace
         >>> app = Millrace("memory://")
@@ -166,7 +186,30 @@ class Changer(Reader):
         (0, 1)
         """
         where = chosen(state, queue=queue, task=task, tag=tag, error=error, allowed=RETRYABLE)
-        return sum(_changed(self.store.retry(ids, RETRYABLE)) for ids in self._chosen(where))
+        if not (args is None or isinstance(cast("object", args), Mapping)):
+            raise PayloadError(f"args={args!r} is no dict of arguments; give new values by parameter name")
+        done = 0
+        try:
+            for ids in self._chosen(where):
+                again = (
+                    self._told(retried, self.store.retry(ids, RETRYABLE)) if args is None else self._edited(ids, args)
+                )
+                done += _changed(again)
+        except PayloadError as trouble:
+            trouble.add_note(f"{done} jobs were retried before it")
+            raise
+        return done
+
+    def _edited(self, ids: Sequence[bytes], args: Mapping[str, Any]) -> list[Changed]:
+        """Retry jobs with some of their arguments changed; none of them where one's would not fit."""
+        edited = [(row.id, self._with(row, args)) for row in self.store.get(ids) if row is not None]
+        return [self._told(retried, self.store.retry([id], RETRYABLE, args=data))[0] for id, data in edited]
+
+    def _with(self, row: JobRow, args: Mapping[str, Any]) -> bytes:
+        try:
+            return self._encoded(row.task, {**self.view(row).args, **args})
+        except PayloadError as error:
+            raise PayloadError(f"job {UUID(bytes=row.id)}: {error}") from None
 
     def cancel_all(
         self,
@@ -201,7 +244,10 @@ class Changer(Reader):
         for row in self.store.get(ids):
             if row is not None:
                 alike.setdefault(self.terms_of(row).retention_micros, []).append(row.id)
-        return sum(_changed(self.store.cancel(some, CANCELLABLE, retention=kept)) for kept, some in alike.items())
+        return sum(
+            _changed(self._told(cancelled, self.store.cancel(some, CANCELLABLE, retention=kept)))
+            for kept, some in alike.items()
+        )
 
     def delete_all(
         self,
@@ -230,7 +276,7 @@ class Changer(Reader):
         if read_states(state) is None:
             raise ConfigurationError("delete_all(state=None) would delete everything; name the states, such as 'dead'")
         where = chosen(state, queue=queue, task=task, tag=tag, error=error, allowed=DELETABLE)
-        return sum(_changed(self.store.delete(ids, DELETABLE)) for ids in self._chosen(where))
+        return sum(_changed(self._told(deleted, self.store.delete(ids, DELETABLE))) for ids in self._chosen(where))
 
     def _chosen(self, where: JobFilter) -> Iterator[list[bytes]]:
         """Give the ids that match, some hundred at a time, newest first: none comes twice, whatever becomes of it."""
@@ -296,7 +342,7 @@ class Changer(Reader):
         *,
         priority: int = 0,
         concurrency: int | None = None,
-        rate: str | None = None,
+        rate: Rate | str | None = None,
         paused: bool | None = None,
     ) -> None:
         """Write all of a queue's settings: what is left out goes to its default, but for `paused`, which then stays.
@@ -307,18 +353,18 @@ class Changer(Reader):
             name: The queue, known yet or not.
             priority: Queues of a higher priority are claimed from first, equal ones take turns.
             concurrency: At most so many of its jobs run at once, over all workers; None is no limit.
-            rate: Not in this version.
+            rate: At most so many of its jobs are claimed in a time, over all workers: "10/s", "100/m", "5/h",
+                "1000/d" or a `Rate` without a key; None is no limit.
             paused: True stops claims from it, False allows them; None keeps it as it is.
 
         >>> from millrace import Millrace
-        >>> Millrace("memory://").set_queue("mail", concurrency=2)
+        >>> Millrace("memory://").set_queue("mail", concurrency=2, rate="100/m")
         """
-        if rate is not None:
-            raise NotSupported(f"set_queue(rate={rate!r}): not in this version of Millrace; limit its concurrency")
         settings = QueueSettings(
             priority=checks.priority(priority),
             concurrency=None if concurrency is None else checks.count("concurrency", concurrency),
             paused=None if paused is None else checks.flag("paused", paused),
+            rate=queue_rate(rate),
         )
         self.store.set_queue(checks.name("queue", name), settings)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from millrace.clock import from_datetime, micros
 from millrace.errors import ConfigurationError
@@ -17,6 +17,7 @@ __all__ = [
     "MAX_NAME_BYTES",
     "MAX_TAGS",
     "PRIORITIES",
+    "Named",
     "count",
     "due_time",
     "duration",
@@ -24,6 +25,7 @@ __all__ = [
     "items",
     "moment",
     "name",
+    "number",
     "optional_duration",
     "priority",
     "tag_names",
@@ -34,6 +36,21 @@ MAX_TAGS = 20
 PRIORITIES = range(-32768, 32768)
 
 _LONGEST = 100 * 365 * 86400.0  # a hundred years: beyond it a datetime may overflow, and the unit was surely wrong
+
+
+class Named(Protocol):
+    """What stands for its name where one is asked for: a task.
+
+    >>> from millrace import Millrace
+    >>> task: Named = Millrace("memory://").task(name="ping")(lambda: "pong")
+    >>> task.name
+    'ping'
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
 
 
 def name(what: str, value: object) -> str:
@@ -128,6 +145,17 @@ def count(what: str, value: object, *, least: int = 1, most: int = 2**31 - 1) ->
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ConfigurationError(f"{what} {value!r} is not acceptable; give an integer from {least} to {most}")
     return value
+
+
+def number(what: str, value: object, *, least: float, most: float) -> float:
+    """Check a number within bounds, whole or not.
+
+    >>> number("jitter", 0.5, least=0.0, most=1.0)
+    0.5
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise ConfigurationError(f"{what} {value!r} is not acceptable; give a number from {least:g} to {most:g}")
+    return float(value)
 
 
 def duration(what: str, value: object, *, positive: bool = False) -> float:

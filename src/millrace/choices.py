@@ -13,9 +13,13 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from millrace import checks
-from millrace.errors import ConfigurationError, NotSupported
+from millrace.errors import ConfigurationError
+from millrace.followups import OnParent
+from millrace.ids import as_id
+from millrace.job import HELD
+from millrace.limits import Limit, Rate
 from millrace.messages import NewRow
-from millrace.options import JobOptions
+from millrace.options import Hold, JobOptions, at_least
 from millrace.registry import TaskSpec
 from millrace.retry import RetryPolicy
 from millrace.unique import Unique
@@ -25,6 +29,7 @@ __all__ = [
     "JobChoices",
     "TaskChoices",
     "checked_unique",
+    "laid_over",
     "read_choices",
     "refuse_strangers",
     "template",
@@ -52,6 +57,9 @@ class TaskChoices(TypedDict, total=False):
     run_in: Literal["thread", "loop", "process"] | None  #: default "thread" for `def`, "loop" for `async def`
     tags: Iterable[str] | None  #: default none
     unique: Unique | None  #: which of its jobs are the same
+    concurrency: Limit | int | None  #: how many of its jobs may run at once, over all workers
+    rate: Rate | str | None  #: how many may begin in a time
+    fair: str | None  #: a template such as "{tenant}": its keys take turns
 
 
 class JobChoices(TypedDict, total=False):
@@ -71,15 +79,17 @@ class JobChoices(TypedDict, total=False):
     retention: Seconds | None  #: 0: deleted at the finish; None: kept for ever
     unique: Unique | None  #: which jobs are the same
     unique_key: str | None  #: one live job of the key in the whole store; wins over the task's `unique`
+    key: str | None  #: stands for every filled key of the task's limits
     tags: Iterable[str] | None
+    after: Iterable[Any] | None  #: the jobs, or their ids, that must have completed before it may begin
+    on_parent: OnParent | None  #: when one of those ends dead or cancelled: "wait" (the default), "cancel" or "run"
+    into: str | None  #: the parameter that is given the result of the first of `after`; what `task.then` uses
     connection: Any  #: the caller's own connection, in whose transaction the job is written
 
 
 TASK_OPTIONS = frozenset(TaskChoices.__annotations__)
 JOB_OPTIONS = frozenset(JobChoices.__annotations__)
-
-#: Options of the public contract that this version does not have. Refused by name, never passed over.
-LATER = frozenset({"after", "concurrency", "fair", "key", "on_parent", "rate"})
+MAX_PARENTS = 1000  #: that one job may wait for
 
 
 class Choices(msgspec.Struct, frozen=True):
@@ -102,6 +112,10 @@ class Choices(msgspec.Struct, frozen=True):
     unique_key: str | None = None
     tags: tuple[str, ...] | None = None
     connection: Any = None
+    key: str | None = None
+    after: tuple[bytes, ...] = ()
+    on_parent: OnParent | None = None
+    into: str | None = None
 
 
 NO_CHOICES = Choices()
@@ -110,23 +124,19 @@ _DEFAULTS = NewRow(id=b"", task="", queue="default", args=b"")  # for a task tha
 
 
 def refuse_strangers(where: str, given: Mapping[str, object], known: frozenset[str]) -> None:
-    """Refuse options that are not `known`; one of a later version only where it asks for something.
+    """Refuse options that are not `known`.
 
     Raises:
-        NotSupported: The option belongs to a later version.
         ConfigurationError: There is no such option.
 
     >>> refuse_strangers("using", {"priority": 1}, JOB_OPTIONS)
     """
     for option in given.keys() - known:
-        if option not in LATER:
-            import difflib
+        import difflib
 
-            near = difflib.get_close_matches(option, known, 1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigurationError(f"{where}() has no option {option!r}; {hint}It knows {', '.join(sorted(known))}")
-        if given[option] is not None:
-            raise NotSupported(f"{where}({option}={given[option]!r}): not in this version of Millrace; leave it out")
+        near = difflib.get_close_matches(option, known, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigurationError(f"{where}() has no option {option!r}; {hint}It knows {', '.join(sorted(known))}")
 
 
 def read_choices(where: str, given: Mapping[str, Any]) -> Choices:
@@ -134,7 +144,6 @@ def read_choices(where: str, given: Mapping[str, Any]) -> Choices:
 
     Raises:
         ConfigurationError: One is unknown or out of range, or two exclude each other.
-        NotSupported: One belongs to a later version.
 
     >>> read_choices("using", {"delay": 2, "priority": 5}).delay
     2000000
@@ -162,7 +171,46 @@ def read_choices(where: str, given: Mapping[str, Any]) -> Choices:
         unique_key=None if key is None else checks.name("unique_key", key),
         tags=None if tags is None else checks.tag_names(tags),
         connection=given.get("connection"),
+        key=None if given.get("key") is None else checks.name("key", given["key"]),
+        after=_parents(given.get("after")),
+        on_parent=_rule(given.get("on_parent")),
+        into=None if given.get("into") is None else checks.name("into", given["into"]),
     )
+
+
+def _parents(after: object) -> tuple[bytes, ...]:
+    """Read the jobs that a job waits for."""
+    if after is None:
+        return ()
+    ids: list[bytes] = []
+    for parent in checks.items("after", after, "jobs or their ids"):
+        if getattr(parent, "id", parent) is None:
+            raise ConfigurationError(f"after: {parent!r} has no id yet; enqueue it, or give it one: NewJob(…, id=…)")
+        ids.append(as_id(parent))
+    if len(ids) > MAX_PARENTS:
+        raise ConfigurationError(f"a job may wait for {MAX_PARENTS} others, not {len(ids)}; wait for one that does")
+    return tuple(dict.fromkeys(ids))
+
+
+def _rule(on_parent: Any) -> OnParent | None:
+    if on_parent in (None, "wait", "cancel", "run"):
+        rule: OnParent | None = on_parent
+        return rule
+    raise ConfigurationError(f'on_parent={on_parent!r} is no rule; give "wait", "cancel" or "run"')
+
+
+def laid_over(before: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay options over those that were given before; of what excludes each other the last choice wins.
+
+    >>> laid_over({"delay": 60, "priority": 1}, {"run_at": "later"})
+    {'priority': 1, 'run_at': 'later'}
+    """
+    given = dict(before)
+    for apart in (("unique", "unique_key"), ("delay", "run_at")):
+        if any(options.get(option) is not None for option in apart):
+            for option in apart:
+                given.pop(option, None)
+    return {**given, **options}
 
 
 def checked_unique(unique: object) -> Unique | None:
@@ -200,18 +248,41 @@ def template(task: str, spec: TaskSpec | None, chosen: Choices) -> NewRow:
     def pick(choice: Any, default: Any) -> Any:
         return default if choice is None else choice
 
-    options = JobOptions(timeout=chosen.timeout, lease=chosen.lease, retention=chosen.retention)
+    rule = unique_rule(spec, chosen)
+    options = JobOptions(
+        timeout=chosen.timeout,
+        lease=chosen.lease,
+        retention=_kept(chosen.retention, rule),
+        until=UNSET if rule is None or rule.until == "finished" else rule.until,
+        after=_hold(chosen),
+    )
     return NewRow(
         id=b"",
         task=task,
         queue=pick(chosen.queue, own.queue),
         args=b"",
         priority=pick(chosen.priority, own.priority),
-        delay=chosen.delay,
-        due=chosen.due,
+        delay=0 if chosen.after else chosen.delay,
+        due=HELD if chosen.after else chosen.due,
         max_attempts=pick(chosen.max_attempts, own.max_attempts),
         max_crashes=pick(chosen.max_crashes, own.max_crashes),
         unique_key=chosen.unique_key,
         tags=pick(chosen.tags, own.tags),
         options=options.encode(),
+        on_conflict="return" if rule is None or rule.rejects else rule.on_conflict,
     )
+
+
+def _hold(chosen: Choices) -> Hold | UnsetType:
+    """Say for what a job waits. For how long it is kept where a parent cancels it is told when it is stored."""
+    if not chosen.after:
+        return UNSET
+    parents = tuple(parent.hex() for parent in chosen.after)
+    return Hold(parents, chosen.on_parent or "wait", due=chosen.due, delay=chosen.delay, into=chosen.into)
+
+
+def _kept(retention: float | UnsetType | None, rule: Unique | None) -> float | UnsetType | None:
+    """Raise a job's own retention to what its key is held for: a job that is gone holds nothing."""
+    if retention is UNSET or rule is None or not isinstance(rule.until, float):
+        return retention
+    return at_least(rule.until, retention)

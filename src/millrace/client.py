@@ -137,6 +137,6 @@ class Client(Consumer):
         """Read a job again, awaitable."""
         return await self.bridge.call(self.get, job)
 
-    def waited(self, job: Job[R], timeout: float | None) -> Job[R]:
+    def waited(self, job: Job[R], timeout: float | timedelta | None) -> Job[R]:
         """Wait until a job has ended."""
         return self.wait(job, timeout)

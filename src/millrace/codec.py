@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from operator import attrgetter
 from pathlib import PurePath
 from typing import Any, cast, get_type_hints
@@ -38,6 +39,7 @@ MAX_RESULT_BYTES = 1_048_576
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _IMMUTABLE = (type(None), bool, int, float, str, bytes, frozenset)
+_SAME_IN_JSON = (bool, int, float, str)  # of exactly these types a value is read back as it was
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -98,6 +100,7 @@ class Arguments:
         self._required = sum(p.default is p.empty for p in positional)
         self._keyword_only = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         self._all_by_position = not self._variadic and not self._keyword_only
+        self._exact: tuple[Any, ...] = ()  # types of the first positional ones, as far as JSON has the type itself
         self._decoder = self._compile(function)
         self._read = _reader(self._positional)
 
@@ -124,6 +127,8 @@ class Arguments:
         """
         if not kwargs and self._all_by_position and self._required <= len(args) <= len(self._positional):
             named: dict[str, Any] = dict(zip(self._positional, args, strict=False))
+            if tuple(map(type, args)) == self._exact[: len(args)]:
+                return _checked_json(self.name, named, limit)  # they come back as what they are
         else:
             try:
                 named = self._signature.bind(*args, **kwargs).arguments
@@ -137,9 +142,18 @@ class Arguments:
         Raises:
             PayloadError: As for `encode`.
         """
+        return self._checked(self._decoder, named, limit)
+
+    def encode_without(self, missing: str, named: Mapping[str, Any], limit: int) -> bytes:
+        """Encode and check arguments of which one will be known only later."""
+        rest = [field for field in self._fields if field[0] != missing]
+        kind = msgspec.defstruct("Arguments", rest, kw_only=True, forbid_unknown_fields=True)
+        return self._checked(msgspec.json.Decoder(kind, dec_hook=_from_json), named, limit)
+
+    def _checked(self, decoder: msgspec.json.Decoder[Any], named: Mapping[str, Any], limit: int) -> bytes:
         data = _checked_json(self.name, named, limit)
         try:
-            self._decoder.decode(data)
+            decoder.decode(data)
         except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
             raise PayloadError(f"{self.name}(): {error}; it takes {self._signature}") from None
         return data
@@ -182,6 +196,8 @@ class Arguments:
 
     def _compile(self, function: Callable[..., Any]) -> msgspec.json.Decoder[Any]:
         hints = _hints(function)
+        known = (hints.get(name) for name in self._positional)
+        self._exact = tuple(takewhile(_SAME_IN_JSON.__contains__, known))
         fields: list[Any] = []
         for parameter in self._parameters:
             kind = hints.get(parameter.name, Any)
@@ -195,6 +211,7 @@ class Arguments:
                 fields.append((parameter.name, kind))
             else:
                 fields.append((parameter.name, kind, _default(parameter.default)))
+        self._fields = fields
         self._struct = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
         try:
             return msgspec.json.Decoder(self._struct, dec_hook=_from_json)
@@ -321,7 +338,7 @@ def _checked_json(name: str, value: object, limit: int) -> bytes:
         raise PayloadError(
             f"{name}: {len(data)} bytes of JSON are over the limit of {limit}; store a reference instead"
         )
-    if b"null" in data:
+    if b"null" in data or b'nan":' in data or b'inf":' in data:
         _refuse_nan(name, msgspec.to_builtins(value, enc_hook=_to_json))
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
         raise PayloadError(f"{name}: nested deeper than {MAX_DEPTH} levels; flatten the value")
@@ -335,7 +352,10 @@ def _refuse_nan(name: str, value: Any) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise PayloadError(f"{name}: {value!r} has no form in JSON; give a finite number or None")
         if isinstance(value, dict):
-            stack.extend(cast("dict[Any, Any]", value).values())
+            for key, each in cast("dict[Any, Any]", value).items():
+                if isinstance(key, float) and not math.isfinite(key):
+                    raise PayloadError(f"{name}: the key {key!r} has no form in JSON; give a finite number or text")
+                stack.append(each)
         elif isinstance(value, (list, tuple)):
             stack.extend(cast("Sequence[Any]", value))
 

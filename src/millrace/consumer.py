@@ -5,6 +5,8 @@ A claimed `Job` carries its fence (id, claim, worker), so another process may co
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, TypeVar, cast
@@ -17,38 +19,48 @@ from millrace.changer import Changer
 from millrace.clock import micros
 from millrace.codec import encode_result
 from millrace.errors import ConfigurationError, LeaseLost
+from millrace.eventmaker import ended as told_end
+from millrace.eventmaker import started
+from millrace.followups import settle
 from millrace.ids import worker_name
 from millrace.job import Job, JobRow
 from millrace.messages import Beat, ClaimRequest
 from millrace.options import DEFAULT_LEASE
 from millrace.outcome import Outcome, error_record
+from millrace.states import OutcomeKind, Reason
 from millrace.store import MAX_CLAIM
 from millrace.verdict import after_error, after_failure
+from millrace.worker.news import news_of_rescue
 
 __all__ = ["Consumer"]
 
 R = TypeVar("R")
 
+_EXPIRE_SECONDS = 5.0  # between two looks for what has expired, as in a worker
+
 
 class Consumer(Changer):
     """What a consumer without a worker needs. Every verb of it is awaitable under `app.aio`."""
+
+    _next_expire = -math.inf
 
     def claim(
         self,
         limit: int = 1,
         queues: Iterable[str] | None = None,
-        tasks: Iterable[str] | None = None,
+        tasks: Iterable[str | checks.Named] | None = None,
         lease: float | timedelta = DEFAULT_LEASE,
     ) -> list[Job[Any]]:
         """Take due jobs to work on them yourself; end each with `complete`, `fail` or `release`.
 
         What has become due is promoted, and jobs whose lease has passed are taken back first. A paused queue and a
-        queue's concurrency hold here too.
+        queue's concurrency hold here too. Every few seconds it also deletes some of the jobs whose retention has
+        passed, at most 500.
 
         Args:
             limit: At most so many, 1 to 1,000.
             queues: From these only; None is any.
-            tasks: Of these only; None is any, known to this app or not.
+            tasks: Of these only, named or given; None is any, known to this app or not.
             lease: Seconds until another may take a job over, unless the job or `extend` says otherwise.
 
         >>> from millrace import Millrace
@@ -64,10 +76,16 @@ class Consumer(Changer):
             tasks=None if tasks is None else frozenset(_names("tasks", tasks)),
             lease=micros(checks.duration("lease", lease, positive=True)),
         )
-        self.store.rescue(
+        rescued = self.store.rescue(
             retention=self.terms.retention_micros, dead_retention=self.terms.dead_retention_micros, limit=MAX_CLAIM
         )
-        return [self.view(row) for row in self.store.step(self.worker_id, (), (request,)).claimed]
+        settle(self.store)
+        self._expire_now_and_then()
+        answer = self.store.step(self.worker_id, (), (request,))
+        if self.hooks.hears_jobs:
+            self.hooks.tell(news_of_rescue(self.store, rescued))
+            self.hooks.tell([started(row, answer.now) for row in answer.claimed])
+        return [self.view(row) for row in answer.claimed]
 
     def complete(self, job: Job[R], result: object = None) -> Job[R]:
         """End a claimed job well, and return it as it then is.
@@ -157,10 +175,30 @@ class Consumer(Changer):
             raise self._lost(row)
         return self._now(row)
 
+    def _expire_now_and_then(self) -> None:
+        """Delete some of what has expired: where nobody runs a worker, nobody else does."""
+        now = time.monotonic()
+        if now >= self._next_expire:
+            self._next_expire = now + _EXPIRE_SECONDS
+            self.store.expire()
+
     def _end(self, row: JobRow, outcome: Outcome) -> Job[Any]:
-        if row.worker is None or self.store.step(row.worker, (outcome,), ()).lost:
+        answer = None if row.worker is None else self.store.step(row.worker, (outcome,), ())
+        if answer is None or answer.lost:
             raise self._lost(row)
-        return self._now(msgspec.structs.replace(row, state=outcome.state, result=outcome.result, lease=None))
+        state = answer.resulting.get(0, outcome.state)
+        if self.hooks.hears_jobs:
+            self.hooks.tell([told_end(row, outcome, answer.now, state)])
+        ended = msgspec.structs.replace(
+            row,
+            state=state,
+            reason=outcome.reason if state is outcome.state else Reason.CANCELLED,
+            result=row.result if outcome.result is None else outcome.result,
+            error=_error_after(row, outcome),
+            lease=None,
+            finished=answer.now,
+        )
+        return self._now(ended)
 
     def _now(self, row: JobRow) -> Job[Any]:
         """Read a job again; one that was not to be kept is shown as it ended."""
@@ -180,13 +218,19 @@ class Consumer(Changer):
         )
 
 
+def _error_after(row: JobRow, outcome: Outcome) -> str | None:
+    if outcome.error is not None:
+        return outcome.error.text
+    return None if outcome.kind is OutcomeKind.COMPLETED else row.error
+
+
 def _claimed(job: object) -> JobRow:
     if isinstance(job, Job):
         return cast("Job[Any]", job).row
     raise ConfigurationError(f"{job!r} is not a Job; give the Job that app.claim returned")
 
 
-def _names(what: str, given: Iterable[str]) -> tuple[str, ...]:
+def _names(what: str, given: Iterable[str | checks.Named]) -> tuple[str, ...]:
     names = tuple(checks.name(f"a name in {what}", getattr(each, "name", each)) for each in checks.items(what, given))
     if not names:
         raise ConfigurationError(f"{what}=[] would claim nothing; name some, or leave it out for all")

@@ -7,10 +7,11 @@ process. It must not know either.
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Generator
+import sys
+from collections.abc import Coroutine, Generator, Mapping
 from contextvars import ContextVar
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from millrace.checks import duration
@@ -18,7 +19,7 @@ from millrace.codec import encode_result
 from millrace.connections import is_async
 from millrace.errors import ConfigurationError
 from millrace.job import Job, Progress
-from millrace.outcome import printable
+from millrace.outcome import error_record, printable
 
 __all__ = ["CURRENT", "Completion", "JobContext", "JobLog", "Running", "current_job"]
 
@@ -71,6 +72,15 @@ class _Holder(Protocol):
     @property
     def context(self) -> JobContext: ...
 
+    @property
+    def keeps(self) -> int | None:
+        """From which level on lines of `logging` are kept; None: none are."""
+        ...
+
+    def keep(self, level: int, message: str, data: dict[str, Any]) -> None:
+        """Keep a log line, and send it nowhere else."""
+        ...
+
 
 CURRENT: ContextVar[_Holder | None] = ContextVar("millrace_current", default=None)
 
@@ -101,10 +111,17 @@ def current_job() -> JobContext:
 class JobLog:
     """The log of one job: kept with it, by attempt, and sent to the logger `millrace.job`.
 
-    Each method takes the message, at most 8 KiB of which are kept, and values by name that are stored beside it.
+    Each method takes the message, arguments that are put into it with `%` as `logging` does, and values by name that
+    are stored beside it. Message and values together are cut to 8 KiB.
 
-    >>> JobLog.info.__name__
-    'info'
+    >>> from millrace import Millrace
+    >>> app = Millrace("memory://")
+    >>> @app.task
+    ... def parse(name: str) -> None:
+    ...     current_job().log.info("parsed %s", name, lines=120)
+    >>> job = parse.enqueue("a.csv")
+    >>> app.drain()[job.refresh().state], app.logs(job)[0].message, app.logs(job)[0].data
+    (1, 'parsed a.csv', {'lines': 120})
     """
 
     __slots__ = ("_running",)
@@ -112,21 +129,55 @@ class JobLog:
     def __init__(self, running: Running) -> None:
         self._running = running
 
-    def debug(self, message: str, **data: Any) -> None:
+    def debug(self, message: str, *args: object, **data: Any) -> None:
         """Log what only its author will want to read."""
-        self._running.log(logging.DEBUG, message, data)
+        self._running.log(logging.DEBUG, _filled(message, args), data)
 
-    def info(self, message: str, **data: Any) -> None:
-        """Log what happens: `current_job().log.info("parsed", lines=120)`."""
-        self._running.log(logging.INFO, message, data)
+    def info(self, message: str, *args: object, **data: Any) -> None:
+        """Log what happens: `current_job().log.info("parsed %s", name, lines=120)`."""
+        self._running.log(logging.INFO, _filled(message, args), data)
 
-    def warning(self, message: str, **data: Any) -> None:
+    def warning(self, message: str, *args: object, **data: Any) -> None:
         """Log what should not be, but does not stop the job."""
-        self._running.log(logging.WARNING, message, data)
+        self._running.log(logging.WARNING, _filled(message, args), data)
 
-    def error(self, message: str, **data: Any) -> None:
+    def error(self, message: str, *args: object, **data: Any) -> None:
         """Log what went wrong."""
-        self._running.log(logging.ERROR, message, data)
+        self._running.log(logging.ERROR, _filled(message, args), data)
+
+    def exception(self, message: str, *args: object, **data: Any) -> None:
+        """Log what went wrong with the traceback of the exception that is being handled, at the level of an error.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> @app.task
+        ... def parse(text: str) -> int:
+        ...     try:
+        ...         return int(text)
+        ...     except ValueError:
+        ...         current_job().log.exception("%s is no number", text)
+        ...         return 0
+        >>> job = parse.enqueue("x")
+        >>> app.drain()[job.refresh().state], app.logs(job)[0].message.splitlines()[0]
+        (1, 'x is no number')
+        """
+        text = _filled(message, args)
+        error = sys.exception()
+        if error is not None:
+            record = error_record(error)
+            text = f"{text}\n{record.traceback or record.text}"
+        self._running.log(logging.ERROR, text, data)
+
+
+def _filled(message: str, args: tuple[object, ...]) -> str:
+    """Put arguments into a message; one that does not take them is told as it is: a log line must not fail a job."""
+    if not args:
+        return message
+    only = args[0]
+    try:
+        return str(message) % (cast("object", only) if len(args) == 1 and only and isinstance(only, Mapping) else args)
+    except Exception as error:  # noqa: BLE001 - an argument's own code may raise anything
+        return f"{message} [its arguments do not fit: {error_record(error).text}]"
 
 
 class JobContext:
@@ -178,6 +229,17 @@ class JobContext:
             CancelJob: The job was cancelled, or the worker stops.
             TimeoutError: It has run past its timeout.
             LeaseLost: Another worker may have it now.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> @app.task
+        ... def watch(context: JobContext) -> None:
+        ...     app.cancel(context.job)  # somebody else would do that
+        ...     while True:
+        ...         context.check_cancelled()
+        >>> job = watch.enqueue()
+        >>> app.drain()[job.refresh().state], job.refresh().state.value
+        (1, 'cancelled')
         """
         error = self._running.stop_error()
         if error is not None:
@@ -192,6 +254,16 @@ class JobContext:
 
         Raises:
             ConfigurationError: The fraction is no number from 0 to 1, or the message no text.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> @app.task
+        ... def parse(context: JobContext) -> str:
+        ...     context.progress(0.4, "parsing")
+        ...     return str(context.job.refresh().progress)
+        >>> job = parse.enqueue()
+        >>> app.drain()[job.refresh().state], app.result(job)
+        (1, "Progress(fraction=0.4, message='parsing')")
         """
         given: Any = fraction  # a caller may pass anything
         if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0.0 <= fraction <= 1.0:
@@ -202,10 +274,20 @@ class JobContext:
         self._running.progress(Progress(float(fraction), None if message is None else printable(message)))
 
     def set_result(self, value: Any) -> None:
-        """Store a partial result, seen at once; what the handler returns replaces it.
+        """Store a partial result, seen at once; what the handler returns replaces it, but for None.
 
         Raises:
             PayloadError: The value has no form in JSON, or more than 1 MiB of it.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> @app.task
+        ... def add_up(context: JobContext, numbers: list[int]) -> None:
+        ...     for place in range(len(numbers)):
+        ...         context.set_result({"sum": sum(numbers[: place + 1])})
+        >>> job = add_up.enqueue([1, 2, 3])
+        >>> app.drain()[job.refresh().state], app.result(job)
+        (1, {'sum': 6})
         """
         self._running.partial(encode_result(value) or b"null")
 
@@ -214,6 +296,16 @@ class JobContext:
 
         Raises:
             LeaseLost: The lease is no longer this worker's; stop the work.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> @app.task
+        ... def convert(context: JobContext) -> bool:
+        ...     context.extend(timedelta(minutes=10))  # before a call that holds the interpreter all the while
+        ...     return context.job.refresh().lease_expires_at > context.job.lease_expires_at
+        >>> job = convert.enqueue()
+        >>> app.drain()[job.refresh().state], app.result(job)
+        (1, True)
         """
         self._running.extend(duration("extend", seconds, positive=True))
 
@@ -232,6 +324,23 @@ class JobContext:
             NotSupported: The store cannot do it, or the connection is not to its database.
             ConfigurationError: The connection is closed, another thread's, or commits each statement by itself.
             PayloadError: The result has no form in JSON.
+
+        >>> import sqlite3
+        >>> from tempfile import mkdtemp
+        >>> from millrace import Millrace
+        >>> file = f"{mkdtemp()}/shop.db"
+        >>> app = Millrace(f"sqlite:///{file}")
+        >>> @app.task
+        ... def pay(context: JobContext, order: int) -> None:
+        ...     connection = sqlite3.connect(file, isolation_level=None)
+        ...     connection.execute("BEGIN IMMEDIATE")
+        ...     connection.execute("CREATE TABLE paid AS SELECT ? AS order_id", [order])
+        ...     context.complete({"paid": order}, connection=connection)
+        ...     connection.execute("COMMIT")  # both, or neither
+        >>> job = pay.enqueue(7)
+        >>> app.drain()[job.refresh().state], app.result(job)
+        (1, {'paid': 7})
+        >>> app.close()
         """
         data = encode_result(result)
         if is_async(connection):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from millrace import checks
 from millrace.bridge import Bridge
 from millrace.errors import ConfigurationError, JobNotFound, StoreUnavailable
+from millrace.hooks import Hooks
 from millrace.ids import as_id, new_worker_id
 from millrace.job import JobRow
 from millrace.options import DEFAULT_DEAD_RETENTION, DEFAULT_RETENTION, Terms, read_options
@@ -21,6 +22,9 @@ from millrace.waiter import Waiter
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+    from millrace.feed import Feed
+    from millrace.metrics.meter import Meter
 
 __all__ = ["DEFAULT_MAX_PAYLOAD", "DEFAULT_URL", "Core"]
 
@@ -62,17 +66,40 @@ class Core:
         self.max_payload = checks.count("max_payload", max_payload, most=_LARGEST_PAYLOAD)
         self.terms = Terms(retention=self.retention, dead_retention=self.dead_retention)  #: for tasks not known here
         self.registry = Registry()
+        self.hooks = Hooks()  #: what is called around enqueues and attempts, and when something happens
         if url_or_store is None:
             url_or_store = os.environ.get(URL_VARIABLE) or DEFAULT_URL
         self._url = url_or_store if isinstance(url_or_store, str) else None
         self._worker = (0, 0)
+        self.meter: Meter | None = None  #: counts for it, once it is measured
         self._take(_opened(url_or_store))
 
     def _take(self, store: Store) -> None:
+        if self.meter is not None:
+            from millrace.meteredstore import metered
+
+            store = metered(store, self.meter)
         self.store = store
         self.bridge = Bridge(store)
         self.waiter = Waiter(store)
+        self._feed: Feed | None = None
         self.closed = False
+
+    def measured_by(self, meter: Meter) -> None:
+        """Let the calls of the store be measured from now on; `measuring.measure` is where that begins."""
+        self.meter = meter
+        if not self.closed:
+            self._leave()
+            self._take(self.store)
+
+    @property
+    def feed(self) -> Feed:
+        """Through which events are followed, made when it is first asked for."""
+        if self._feed is None:
+            from millrace.feed import Feed
+
+            self._feed = Feed(self.store)
+        return self._feed
 
     @property
     def worker_id(self) -> int:
@@ -112,12 +139,18 @@ class Core:
         if self.closed:
             return
         self.closed = True
-        self.waiter.close()
-        self.bridge.close()
+        self._leave()
         self.store.close()
         # What is asked of the app from now on is told how to open it, not how to make the store that it had.
         self.store = cast("Store", _Shut(self.store.url))
         self.bridge = Bridge(self.store)
+        self.bridge.close()
+
+    def _leave(self) -> None:
+        """End what goes to the store for others."""
+        self.waiter.close()
+        if self._feed is not None:
+            self._feed.close()
         self.bridge.close()
 
     def terms_of(self, row: JobRow) -> Terms:

@@ -50,6 +50,9 @@ class PayloadError(MillraceError, ValueError):
 class ConfigurationError(MillraceError, ValueError):
     """An option, a URL, a name or a time is not acceptable. Raised where it was given.
 
+    A store raises it too that is there and refuses: the user, the password, the database, or what this user may not do.
+    To try again does not help; somebody has to mend what the message names.
+
     >>> issubclass(ConfigurationError, ValueError)
     True
     """
@@ -88,7 +91,7 @@ class WaitTimeout(MillraceError, TimeoutError):
 
 
 class StoreUnavailable(MillraceError, ConnectionError):
-    """The store cannot be reached or cannot be written now: locked, read-only, full, gone.
+    """The store cannot be reached or cannot be written now: locked, a standby, full, gone. It may pass by itself.
 
     Whether the operation took effect is unknown only where the message says so.
 
@@ -126,7 +129,7 @@ class LeaseLost(MillraceError):
 
 
 class DuplicateJob(MillraceError):
-    """Another live job holds the unique key.
+    """Another job holds the unique key.
 
     Attributes:
         job: The job that holds it, or None where it cannot be named.

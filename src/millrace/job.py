@@ -7,7 +7,7 @@ view of one row: it turns times, ids and payloads into Python values when they a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -18,12 +18,15 @@ from millrace.errors import ConfigurationError
 from millrace.ids import worker_name
 from millrace.states import JobState, Reason
 
-__all__ = ["Job", "JobOrigin", "JobRow", "Progress"]
+__all__ = ["HELD", "Job", "JobOrigin", "JobRow", "Progress"]
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 _decode = msgspec.json.Decoder().decode
+
+#: The due time of a job that waits for its parents, in microseconds: beyond the year 9999, so that it never comes.
+HELD = 1 << 58
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -40,8 +43,10 @@ class Progress(msgspec.Struct, frozen=True):
 class JobRow(msgspec.Struct, frozen=True, gc=False):
     """One job as a store hands it over. Times are microseconds, payloads JSON bytes, ids 16 bytes.
 
-    `ref` is the store's own handle, opaque to all others. `due` is None while parents hold the job. `error` is the
-    text of the last attempt that ended badly, `result` JSON or None. `options` is JSON for `options.read_options`.
+    `ref` is the store's own handle, opaque to all others. `due` is `HELD` or more while parents hold the job.
+    `error` is the text of the last attempt that ended badly, `result` JSON or None. `options` is JSON for
+    `options.read_options`.
+    `group` is for `groups.read_group`: told by claims and exports, by other reads only where it lies in the job's row.
 
     >>> JobRow(ref=1, id=bytes(16), task="add", queue="default", args=b"{}").state
     <JobState.PENDING: 'pending'>
@@ -75,6 +80,7 @@ class JobRow(msgspec.Struct, frozen=True, gc=False):
     result: bytes | None = None
     error: str | None = None
     batch: bytes | None = None
+    group: str | None = None
 
 
 class JobOrigin(Protocol):
@@ -88,7 +94,7 @@ class JobOrigin(Protocol):
         """Read the job again, awaitable."""
         ...
 
-    def waited(self, job: Job[R], timeout: float | None) -> Job[R]:
+    def waited(self, job: Job[R], timeout: float | timedelta | None) -> Job[R]:
         """Wait until the job has ended."""
         ...
 
@@ -192,7 +198,16 @@ class Job(Generic[R_co]):
     @property
     def scheduled_at(self) -> datetime | None:
         """When it is, or was, next due; None while held by parents."""
-        return _time(self._row.due)
+        due = self._row.due
+        return None if due is not None and due >= HELD else _time(due)
+
+    @property
+    def after(self) -> tuple[UUID, ...]:
+        """The jobs that it waits for, or has waited for: what `using(after=[…])` was given."""
+        options = self._row.options
+        if options is None or b'"after"' not in options:
+            return ()
+        return tuple(UUID(hex=parent) for parent in _decode(options)["after"]["parents"])
 
     @property
     def started_at(self) -> datetime | None:
@@ -238,18 +253,9 @@ class Job(Generic[R_co]):
     def error(self) -> str | None:
         """The last attempt that ended badly, as "Class: message"; None once completed.
 
-        A lost worker cannot write what went wrong with it; its loss is told from what the job's row says of it.
-
-        >>> Job(JobRow(ref=1, id=bytes(16), task="t", queue="q", args=b"{}", reason=Reason.CRASHED, crashes=3)).error
-        'LeaseLost: its worker was lost while it ran, as 3 of at most 3 times (max_crashes)'
+        Where its worker was lost, which could not tell of it, that is "LeaseLost: …".
         """
-        row = self._row
-        if row.reason is Reason.CRASHED or row.reason is Reason.LEASE_LOST:
-            return (
-                f"LeaseLost: its worker was lost while it ran, as {row.crashes} of at most {row.max_crashes} times "
-                "(max_crashes)"
-            )
-        return row.error
+        return self._row.error
 
     @property
     def reason(self) -> Reason | None:
@@ -294,8 +300,8 @@ class Job(Generic[R_co]):
         """
         return await self._app().arefreshed(self)
 
-    def wait(self, timeout: float | None = None) -> Job[R_co]:
-        """Wait until the job has ended, at most `timeout` seconds, and return it.
+    def wait(self, timeout: float | timedelta | None = None) -> Job[R_co]:
+        """Wait until the job has ended, at most `timeout` seconds or that `timedelta`, and return it.
 
         In async code await `app.aio.wait(job)`, which holds no thread.
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from millrace.checks import Named
 from millrace.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,21 +28,30 @@ class WorkerChoices(TypedDict, total=False):
     """
 
     queues: Iterable[str] | None
-    tasks: Iterable[str] | None
+    tasks: Iterable[str | Named] | None
     concurrency: int
     reserved: Mapping[str, int] | None
-    grace: float
+    grace: float | timedelta
     prefetch: int | None
 
 
 def make_lifespan(app: Millrace, options: WorkerChoices, *, worker: bool) -> Lifespan:
     """Make the function that FastAPI and Starlette call with their own app.
 
+    The options are checked here, where they were given, and not when the web app starts.
+
     Raises:
-        ConfigurationError: Options of a worker without a worker.
+        ConfigurationError: Options of a worker without a worker, or one that no worker has or takes.
     """
     if options and not worker:
         raise ConfigurationError(f"lifespan({', '.join(options)}=…) is for a worker; add worker=True")
+    known = WorkerChoices.__annotations__
+    for option in options.keys() - known.keys():
+        raise ConfigurationError(f"lifespan() has no option {option!r}; it knows worker, {', '.join(known)}")
+    if worker:
+        from millrace.worker import Worker
+
+        Worker(app, **options)
 
     @asynccontextmanager
     async def span(_: object) -> AsyncGenerator[None]:

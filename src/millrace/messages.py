@@ -6,16 +6,20 @@ Times are microseconds, payloads JSON bytes, ids 16 bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
+from millrace.groups import Pace
 from millrace.job import JobRow, Progress
 from millrace.states import JobState
 
 __all__ = [
+    "CHANGES",
     "Beat",
     "Changed",
     "ClaimRequest",
+    "Conflict",
     "Existing",
     "Finding",
     "InsertAnswer",
@@ -29,8 +33,16 @@ __all__ = [
 ]
 
 
+#: What becomes of a job whose unique key is held: the holder is told as it is; or, while it waits, it gets the new
+#: arguments ("replace"), and the new due time too ("debounce"); or nothing of the whole call is written ("reject").
+Conflict = Literal["return", "replace", "debounce", "reject"]
+CHANGES: frozenset[Conflict] = frozenset({"replace", "debounce"})  #: those that change the holder
+
+
 class NewRow(msgspec.Struct, frozen=True, gc=False):
     """A job to insert. Due at `due` (absolute microseconds) where given, else `delay` microseconds from now.
+
+    `group` tells the limits that it falls under, see `groups.read_group`; nearly all jobs have none.
 
     >>> NewRow(id=bytes(16), task="add", queue="default", args=b"{}").max_attempts
     5
@@ -48,20 +60,32 @@ class NewRow(msgspec.Struct, frozen=True, gc=False):
     unique_key: str | None = None
     tags: tuple[str, ...] = ()
     options: bytes | None = None
+    on_conflict: Conflict = "return"
+    group: str | None = None
 
 
 class Existing(msgspec.Struct, frozen=True):
-    """What stood in the way of one insert: the holder of its unique key (`by_key`), or the job of the same id."""
+    """What stood in the way of one insert: the holder of its unique key (`by_key`), or the job of the same id.
+
+    It is told as it is after the call, in which it may have been changed.
+    """
 
     row: JobRow
     by_key: bool
 
 
 class InsertAnswer(msgspec.Struct, frozen=True):
-    """When the rows went in, and by index those that did not, with the job that is there instead."""
+    """When the rows went in, and by index those that did not, with the job that is there instead.
+
+    Where `refused` is the index of a row that rejects, nothing was written but the first `kept` rows (of a call that is
+    larger than what the store writes at once), and `existing` tells the holder of its key.
+    """
 
     now: int
     existing: Mapping[int, Existing] = {}
+    refused: int | None = None
+    unknown: tuple[int, bytes] | None = None  #: where nothing was written: a row, and the parent that it names in vain
+    kept: int = 0  #: beside `refused`: how many of the first rows were written all the same
 
 
 class ClaimRequest(msgspec.Struct, frozen=True):
@@ -91,12 +115,14 @@ class StepAnswer(msgspec.Struct, frozen=True):
         claimed: The jobs claimed, in order.
         lost: Indices of the outcomes that were refused, because the claim was no longer the worker's.
         resulting: By index, the state of an outcome that ended otherwise than it asked: a cancel won.
+        room_at: When a job that only a rate has held back may be claimed, by the store's time; None: there is none.
     """
 
     now: int
     claimed: Sequence[JobRow] = ()
     lost: frozenset[int] = frozenset()
     resulting: Mapping[int, JobState] = {}
+    room_at: int | None = None
 
 
 class Beat(msgspec.Struct, frozen=True, gc=False):
@@ -152,11 +178,12 @@ class JobFilter(msgspec.Struct, frozen=True):
 
 
 class QueueSettings(msgspec.Struct, frozen=True):
-    """A queue's settings to write; None leaves `paused` as it is, and means "no limit" for `concurrency`."""
+    """A queue's settings to write; None leaves `paused` as it is, and means "no limit" for the other two."""
 
     priority: int = 0
     concurrency: int | None = None
     paused: bool | None = None
+    rate: Pace | None = None
 
 
 class Waiting(msgspec.Struct, frozen=True):

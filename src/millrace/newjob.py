@@ -11,14 +11,17 @@ from typing import Any, Unpack, cast
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
 from millrace.checks import name
-from millrace.choices import Choices, JobChoices, read_choices
+from millrace.choices import Choices, JobChoices, laid_over, read_choices
+from millrace.clock import SECOND, to_datetime
 from millrace.errors import ConfigurationError
 from millrace.ids import as_id
 from millrace.messages import NewRow
+from millrace.options import JobOptions, read_options
 
-__all__ = ["NewJob"]
+__all__ = ["NewJob", "unbound"]
 
 _decode = msgspec.json.Decoder().decode
 
@@ -107,6 +110,21 @@ class NewJob:
         """The options that it was given, as they were given."""
         return self._given
 
+    def using(self, *, args: Mapping[str, Any] | None = None, **options: Unpack[JobChoices]) -> NewJob:
+        """Return the same job with other options, or with other arguments; its id stays. What middleware does to jobs.
+
+        Args:
+            args: Arguments by parameter name, in place of the old; None keeps them.
+            options: As for `Task.using`, laid over those that it was given.
+
+        Raises:
+            ConfigurationError: An option is not acceptable.
+
+        >>> NewJob("tasks.add", {"a": 2}, delay=60).using(priority=5, args={"a": 3})
+        NewJob('tasks.add', {'a': 3}, delay=60, priority=5)
+        """
+        return NewJob(self._task, self.args if args is None else args, id=self.id, **laid_over(self._given, options))
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, NewJob):
             return NotImplemented
@@ -117,3 +135,29 @@ class NewJob:
     def __repr__(self) -> str:
         words = [repr(self.task), repr(dict(self.args)), *([] if self.key is None else [f"id={str(self.id)!r}"])]
         return f"NewJob({', '.join([*words, *(f'{key}={value!r}' for key, value in self._given.items())])})"
+
+
+def unbound(row: NewRow) -> NewJob:
+    """Make of a row the job that it was made of, with its id, as far as the row tells.
+
+    >>> unbound(NewRow(bytes(16), "add", "sums", b'{"a":2}', priority=5)).options["queue"]
+    'sums'
+    """
+    own = JobOptions() if row.options is None else read_options(row.options)
+    options: JobChoices = {
+        "queue": row.queue, "priority": row.priority, "max_attempts": row.max_attempts, "max_crashes": row.max_crashes,
+        "tags": row.tags,
+    }  # fmt: skip
+    if row.unique_key is not None:
+        options["unique_key"] = row.unique_key
+    if row.due is not None:
+        options["run_at"] = to_datetime(row.due)
+    elif row.delay:
+        options["delay"] = row.delay / SECOND
+    if own.timeout is not UNSET:
+        options["timeout"] = own.timeout
+    if own.lease is not UNSET:
+        options["lease"] = own.lease
+    if own.retention is not UNSET:
+        options["retention"] = own.retention
+    return NewJob(row.task, _decode(row.args), id=UUID(bytes=row.id), **options)

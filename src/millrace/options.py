@@ -6,21 +6,55 @@ own options over those of the task as the running worker knows it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from millrace.clock import micros
 from millrace.retry import DEFAULT_BACKOFF, RetryPolicy
 
-__all__ = ["DEFAULT_DEAD_RETENTION", "DEFAULT_LEASE", "DEFAULT_RETENTION", "JobOptions", "Terms", "read_options"]
+__all__ = [
+    "DEFAULT_DEAD_RETENTION",
+    "DEFAULT_LEASE",
+    "DEFAULT_RETENTION",
+    "Hold",
+    "JobOptions",
+    "Terms",
+    "at_least",
+    "read_options",
+]
 
 DEFAULT_LEASE = 30.0
 DEFAULT_RETENTION = 86_400.0
 DEFAULT_DEAD_RETENTION = 2_592_000.0
 
 
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """For what a job waits, as it is stored in its options.
+
+    >>> Hold((bytes(16).hex(),)).ids == (bytes(16),)
+    True
+    """
+
+    parents: tuple[str, ...]  #: ids as hexadecimal digits
+    on_parent: Literal["wait", "cancel", "run"] = "wait"  #: when a parent ends dead or cancelled
+    due: int | None = None  #: not before, in microseconds; None: at once when it is released
+    delay: int = 0  #: or not before so many microseconds after its enqueue
+    kept: int | None = None  #: how long it is kept where a parent cancels it, in microseconds; None: for ever
+    into: str | None = None  #: the parameter that gets the result of the first of them
+
+    @property
+    def ids(self) -> tuple[bytes, ...]:
+        """The ids of the parents."""
+        return tuple(map(bytes.fromhex, self.parents))
+
+
 class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     """Options fixed at enqueue, in seconds; what is unset comes from the task. Stored as JSON, or not at all.
+
+    `trace` is no choice of anyone: it is there where an app is instrumented.
 
     >>> JobOptions(timeout=5.0).encode()
     b'{"timeout":5.0}'
@@ -31,6 +65,9 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     timeout: float | UnsetType | None = UNSET
     lease: float | UnsetType = UNSET
     retention: float | UnsetType | None = UNSET
+    until: Literal["started"] | float | UnsetType = UNSET  #: how long its unique key is held, see `holding`
+    after: Hold | UnsetType = UNSET  #: the jobs that it waits for, or has waited for
+    trace: Mapping[str, str] | UnsetType = UNSET  #: of what enqueued it, as W3C writes it: `traceparent` and the like
 
     def encode(self) -> bytes | None:
         """Return the JSON, or None where every option is unset."""
@@ -51,6 +88,15 @@ def read_options(data: bytes) -> JobOptions:
     return _decoder.decode(data)
 
 
+def at_least(seconds: float, retention: float | None) -> float | None:
+    """Return a retention of at least so long; None is for ever.
+
+    >>> at_least(60.0, 5.0), at_least(60.0, None)
+    (60.0, None)
+    """
+    return retention if retention is None or retention >= seconds else seconds
+
+
 class Terms(msgspec.Struct, frozen=True):
     """What holds for one job: durations in seconds, None = no timeout, or kept for ever.
 
@@ -65,12 +111,16 @@ class Terms(msgspec.Struct, frozen=True):
     retry: RetryPolicy = DEFAULT_BACKOFF
 
     def over(self, options: JobOptions) -> Terms:
-        """Return these terms with the job's own options laid over them."""
+        """Return these terms with the job's own options laid over them.
+
+        A job that holds its unique key for some seconds is kept for as long at least.
+        """
+        held = options.until if isinstance(options.until, float) else 0.0
         return Terms(
             timeout=self.timeout if options.timeout is UNSET else options.timeout,
             lease=self.lease if options.lease is UNSET else options.lease,
-            retention=self.retention if options.retention is UNSET else options.retention,
-            dead_retention=self.dead_retention,
+            retention=at_least(held, self.retention if options.retention is UNSET else options.retention),
+            dead_retention=at_least(held, self.dead_retention),
             retry=self.retry,
         )
 

@@ -18,12 +18,14 @@ from millrace.states import JobState, OutcomeKind, Reason
 if TYPE_CHECKING:
     from millrace.job import JobRow
 
-__all__ = ["MAX_ERROR_BYTES", "ErrorRecord", "Outcome", "error_record", "printable", "shorten"]
+__all__ = ["MAX_ERROR_BYTES", "ErrorRecord", "Outcome", "error_record", "lost_lease", "printable", "shorten"]
 
 MAX_ERROR_BYTES = 16 * 1024
 
 _OURS = os.path.join(os.path.dirname(__file__), "worker", "")  # noqa: PTH118, PTH120 - compared with code's file names
-_TYPED = re.compile(r"([A-Za-z_][\w.]*): ?(.*)\Z", re.DOTALL)
+# "Class: message" or "package.Class: message", and nothing that merely has a colon in it: a URL, a drive, a label. The
+# last part of the name begins like a class, as the names of errors do.
+_TYPED = re.compile(r"((?:[A-Za-z_]\w*\.)*_*[A-Z]\w*): (?=\S)(.*)\Z", re.DOTALL)
 _CUT = "\n[... {} characters left out ...]\n"
 
 
@@ -158,6 +160,20 @@ def shorten(text: str, limit: int) -> str:
     data = text.encode()
     head, tail = data[:half].decode(errors="ignore"), data[len(data) - half :].decode(errors="ignore")
     return head + _CUT.format(len(text) - len(head) - len(tail)) + tail
+
+
+def lost_lease(crashes: object, most: object) -> ErrorRecord:
+    """Describe the end of an attempt whose worker was lost and could not tell of it: what a rescue stores.
+
+    Args:
+        crashes: How many leases the job has lost with this one, or what stands for it in a store's own language.
+        most: With how many it is dead.
+
+    >>> lost_lease(3, 3).text
+    'LeaseLost: its worker was lost while it ran, as 3 of at most 3 times (max_crashes)'
+    """
+    message = f"its worker was lost while it ran, as {crashes} of at most {most} times (max_crashes)"
+    return ErrorRecord("LeaseLost", message)
 
 
 def error_record(error: BaseException | str) -> ErrorRecord:

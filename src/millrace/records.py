@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from millrace.clock import to_datetime
+from millrace.groups import Pace
 from millrace.ids import worker_name
 from millrace.job import Job
 from millrace.states import JobState, OutcomeKind
@@ -134,6 +135,16 @@ class QueueInfo(msgspec.Struct, frozen=True):
     paused: bool = False
     concurrency: int | None = None  #: at most so many running jobs over all workers
     counts: Mapping[JobState, int] = {}
+    pace: Pace | None = None  #: its rate as stores know it
+
+    @property
+    def rate(self) -> str | None:
+        """How many of its jobs may begin in a time, such as "100/m"; None is no limit.
+
+        >>> QueueInfo("mail", pace=Pace(100, 60_000_000)).rate
+        '100/m'
+        """
+        return None if self.pace is None else self.pace.text
 
 
 class WorkerRow(msgspec.Struct, frozen=True):
@@ -148,6 +159,16 @@ class WorkerRow(msgspec.Struct, frozen=True):
     started: int
     seen: int
     info: bytes
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """The tasks that it says it runs.
+
+        >>> WorkerRow(1, "host:42", 0, 0, b'{"tasks":["add"]}').tasks
+        frozenset({'add'})
+        """
+        info: dict[str, Any] = msgspec.json.decode(self.info)
+        return frozenset(map(str, info.get("tasks") or ()))
 
 
 class WorkerInfo(msgspec.Struct, frozen=True):

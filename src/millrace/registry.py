@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from millrace.codec import Arguments, result_reader
 from millrace.errors import ConfigurationError
+from millrace.limits import Limits
 from millrace.options import Terms, read_options
 from millrace.unique import Unique
 
@@ -31,6 +32,7 @@ class TaskSpec:
         takes_context: Whether its first parameter is the `JobContext`.
         terms: Timeout, lease, retentions and retry policy.
         queue, priority, max_attempts, max_crashes, tags, unique: What its jobs get at enqueue unless told otherwise.
+        limits: What its jobs fall under.
 
     >>> def add(a: int, b: int) -> int:
     ...     return a + b
@@ -52,6 +54,7 @@ class TaskSpec:
         max_crashes: int = 3,
         tags: tuple[str, ...] = (),
         unique: Unique | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.name = name
         self.function = function
@@ -64,6 +67,7 @@ class TaskSpec:
         self.max_crashes = max_crashes
         self.tags = tags
         self.unique = unique
+        self.limits = limits
 
     @cached_property
     def arguments(self) -> Arguments:

@@ -7,12 +7,12 @@ A policy is a `Backoff`, None (never again: dead at once), or a mapping of excep
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
 
-from millrace.checks import duration
+from millrace.checks import duration, items, number
 from millrace.errors import ConfigurationError
 
 _STEEPEST = 1000.0
@@ -20,37 +20,46 @@ _STEEPEST = 1000.0
 __all__ = ["DEFAULT_BACKOFF", "Backoff", "RetryPolicy", "backoff_for", "check_policy"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Backoff:
     """A delay that grows with each try: `first * factor ** (attempt - 1)`, at most `limit`, give or take `jitter`.
 
     Args:
-        first: Delay after the first failed try, in seconds.
+        first: Delay after the first failed try, in seconds or as a `timedelta`.
         factor: By what each further delay grows; 1 keeps it.
-        limit: The longest delay, in seconds, before jitter.
+        limit: The longest delay, before jitter.
         jitter: From 0 to 1: the delay is multiplied by a random number from `1 - jitter` to `1 + jitter`.
-        listed: Delays in seconds, one a try; see `steps`.
+        listed: Delays, one a try, that replace the growing ones; see `steps`.
 
     Raises:
-        ConfigurationError: A number is out of range.
+        ConfigurationError: A value is no number or duration, or out of range.
 
-    >>> Backoff(first=5, factor=2, limit=60, jitter=0).delay(3)
+    >>> Backoff(first=5, factor=2, limit=timedelta(minutes=1), jitter=0).delay(3)
     20.0
     """
 
-    first: float = 5.0
-    factor: float = 2.0
-    limit: float = 3600.0
-    jitter: float = 0.2
-    listed: tuple[float, ...] = ()
+    first: float  #: seconds, whatever it was given as; so are the others
+    factor: float
+    limit: float
+    jitter: float
+    listed: tuple[float, ...]
 
-    def __post_init__(self) -> None:
-        duration("Backoff(first=)", self.first)
-        duration("Backoff(limit=)", self.limit)
-        if not 1.0 <= self.factor <= _STEEPEST:
-            raise ConfigurationError(f"Backoff(factor={self.factor!r}) is out of range; give 1 to 1000")
-        if not 0.0 <= self.jitter <= 1.0:
-            raise ConfigurationError(f"Backoff(jitter={self.jitter!r}) is out of range; give 0 to 1")
+    # Written out, not made: what is given may be a timedelta, what is kept are seconds, and a type checker knows both.
+    def __init__(
+        self,
+        first: float | timedelta = 5.0,
+        factor: float = 2.0,
+        limit: float | timedelta = 3600.0,
+        jitter: float = 0.2,
+        listed: Iterable[float | timedelta] = (),
+    ) -> None:
+        keep = object.__setattr__  # it is frozen
+        keep(self, "first", duration("Backoff(first=)", first))
+        keep(self, "factor", number("Backoff(factor=)", factor, least=1.0, most=_STEEPEST))
+        keep(self, "limit", duration("Backoff(limit=)", limit))
+        keep(self, "jitter", number("Backoff(jitter=)", jitter, least=0.0, most=1.0))
+        waits = items("Backoff(listed=)", listed, "delays")
+        keep(self, "listed", tuple(duration("a delay in Backoff(listed=)", each) for each in waits))
 
     @classmethod
     def fixed(cls, seconds: float | timedelta, *, jitter: float = 0.0) -> Backoff:
@@ -71,7 +80,7 @@ class Backoff:
         """
         if not seconds:
             raise ConfigurationError("Backoff.steps() names no delay; give at least one, such as Backoff.steps(5, 60)")
-        return cls(jitter=jitter, listed=tuple(duration("Backoff.steps", each) for each in seconds))
+        return cls(jitter=jitter, listed=[duration("Backoff.steps", each) for each in seconds])
 
     def delay(self, attempt: int, chance: Callable[[], float] = random.random) -> float:
         """Return the seconds to wait after the `attempt`-th try (from 1) has failed.
@@ -79,13 +88,16 @@ class Backoff:
         Args:
             attempt: How many tries have been made.
             chance: Gives a number from 0 to 1; replaced in tests.
+
+        >>> Backoff(first=10, jitter=0.2).delay(1, chance=lambda: 1.0)
+        12.0
         """
         if self.listed:
             wait = self.listed[min(max(attempt, 1), len(self.listed)) - 1]
         else:
             # past 2**64 the power only costs time: the limit holds long before
-            wait = min(float(self.limit), self.first * self.factor ** min(max(attempt, 1) - 1, 64))
-        return wait * (1.0 + self.jitter * (2.0 * chance() - 1.0)) if self.jitter else float(wait)
+            wait = min(self.limit, self.first * self.factor ** min(max(attempt, 1) - 1, 64))
+        return wait * (1.0 + self.jitter * (2.0 * chance() - 1.0)) if self.jitter else wait
 
 
 DEFAULT_BACKOFF = Backoff()

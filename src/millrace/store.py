@@ -15,8 +15,8 @@ Rules that every store keeps (the conformance suite holds them):
 6. A job is due from the very microsecond of `due` on. A lease, a retention or a lock has passed once `now` is beyond
    its end; at the very end either answer is good.
 7. A job that ends with a retention of 0 is deleted at once, whichever verb ends it; the verb's answer still tells it.
-8. Progress, partial result and last error stay until they are replaced, the job completes or is retried; a success
-   without a result keeps the partial one.
+8. Progress, partial result and last error stay until they are replaced or the job is retried. A success clears the
+   error, and without a result keeps the partial one; its progress stays as it was last told.
 """
 
 from __future__ import annotations
@@ -105,9 +105,12 @@ class Store(Protocol):
     def insert(self, rows: Sequence[NewRow], *, now: int | None = None) -> InsertAnswer:
         """Insert jobs in order, all of them or, on an error, none.
 
-        A row whose id is there already, or whose unique key a live job holds (an earlier row of the same call
-        included), is left out and told in the answer; where both stand in the way, the id is told. Due ones are pending
-        at once, the others scheduled.
+        A row whose id is there already, or whose unique key a job holds (an earlier row of the same call included), is
+        left out and told in the answer; where both stand in the way, the id is told. Due ones are pending at once, the
+        others scheduled. For how long a key is held is told in `holding`. A holder that waits is changed as the row's
+        `on_conflict` says: its arguments, with "debounce" its due time too, its `rev` by one for each such row; one
+        that runs or has ended stays as it is. Where a row that rejects finds a holder that was there before, nothing is
+        written, and `refused` names it.
         """
         ...
 
@@ -124,9 +127,9 @@ class Store(Protocol):
         """Finish attempts and claim more, in one transaction: the worker's only verb in steady flow.
 
         Outcomes first, each fenced; then what is due is promoted, or the claims choose as if all of it were; then each
-        request claims, in order. A constant number of statements, however many jobs. A success deletes `progress`,
-        keeps the history of other attempts and clears `error`; an outcome with an error replaces `error`. An attempt's
-        row is written for every recorded outcome but a success.
+        request claims, in order. A constant number of statements, however many jobs. A success keeps the history
+        of other attempts and clears `error`; an outcome with an error replaces `error`. An attempt's row is written for
+        every recorded outcome but a success.
 
         A cancel that was asked for wins over failed, scheduled and pending: the job is cancelled with reason
         `cancelled` and kept for the outcome's `cancelled_retention`, its attempt's row says how the attempt ended, and
@@ -160,10 +163,10 @@ class Store(Protocol):
         """Take back leases that have passed: crashes + 1, the try given back.
 
         To pending (reason `lease-lost`, due and place in the order kept), or dead (reason `crashed`) with the
-        `max_crashes`-th, or cancelled (reason `cancelled`) where a cancel was asked; error, progress and partial result
-        stay. Each leaves an attempt row `lease-lost`. The dead are
-        kept for `dead_retention` microseconds, the cancelled for `retention` or the job's own `options.retention`; None
-        keeps for ever.
+        `max_crashes`-th, or cancelled (reason `cancelled`) where a cancel was asked; progress and partial result stay.
+        The error is `outcome.lost_lease` of the crashes as they now are, on the job and on the attempt row `lease-lost`
+        that each leaves. The dead are kept for `dead_retention` microseconds, the cancelled for `retention` or the
+        job's own `options.retention`; None keeps for ever.
         """
         ...
 
@@ -202,8 +205,8 @@ class Store(Protocol):
     ) -> list[Changed]:
         """Make jobs pending and due now: attempt and crashes 0, result, error, reason and progress cleared.
 
-        Attempts and logs stay (a completed job's success is first written as a row), the unique key is taken again: of
-        two jobs of one key in a call, by the first.
+        `started` is cleared. Attempts and logs stay (a completed job's success is first written as a row), the unique
+        key is taken again: of two jobs of one key in a call, by the first.
         """
         ...
 

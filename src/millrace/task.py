@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 import msgspec
 
-from millrace.choices import JobChoices, read_choices, template, unique_rule
+from millrace.choices import JobChoices, laid_over, read_choices, template, unique_rule
 from millrace.codec import parameter_names
 from millrace.context import CURRENT, JobContext
 from millrace.ids import new_id
@@ -20,11 +20,14 @@ from millrace.registry import TaskSpec
 
 if TYPE_CHECKING:
     from millrace.app import Millrace
+    from millrace.chain import Chain
+    from millrace.unique import Unique
 
 __all__ = ["AsyncTask", "Task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 class Task(Generic[P, R]):
@@ -55,10 +58,12 @@ class Task(Generic[P, R]):
         self._unique = unique_rule(spec, self._choices)
         if self._unique is not None:
             self._unique.check(spec.name, parameter_names(spec.function, int(spec.takes_context)))
+        self._limits = spec.limits
         self._rejects = self._unique is not None and self._unique.rejects
         self._row = row = template(spec.name, spec, self._choices)
         self._tail = (
             row.priority, row.delay, row.due, row.max_attempts, row.max_crashes, row.unique_key, row.tags, row.options,
+            row.on_conflict,
         )  # fmt: skip
         functools.update_wrapper(self, spec.function)
 
@@ -107,7 +112,7 @@ class Task(Generic[P, R]):
 
         Raises:
             PayloadError: The arguments do not fit the function, or have no form in JSON; nothing was stored.
-            DuplicateJob: The task's `Unique` rejects it, because a live job has the same arguments.
+            DuplicateJob: The task's `Unique` rejects it, because another job holds the key of its arguments.
             StoreUnavailable: The store cannot be written; nothing was stored.
 
         >>> from millrace import Millrace
@@ -116,6 +121,8 @@ class Task(Generic[P, R]):
         >>> greet.enqueue("Ada").task
         'greet'
         """
+        if self._producer.hooked:
+            return self._producer.put_new(self.job(*args, **kwargs))
         row = self._new_row(args, kwargs)
         connection = self._choices.connection
         job = self._producer.put(row) if connection is None else self._producer.put_on(connection, [row])[0]
@@ -134,6 +141,8 @@ class Task(Generic[P, R]):
         'pending'
         >>> app.close()
         """
+        if self._producer.hooked:
+            return await self._producer.aput_new(self.job(*args, **kwargs))
         row = self._new_row(args, kwargs)
         connection = self._choices.connection
         job = await (self._producer.aput(row) if connection is None else self._producer.aput_one_on(connection, row))
@@ -141,12 +150,18 @@ class Task(Generic[P, R]):
 
     def _new_row(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewRow:
         row, data = self._row, self._encoded(args, kwargs)
-        if self._unique is not None:
-            return msgspec.structs.replace(row, id=new_id(), args=data, unique_key=self._key(data))
+        if self._unique is not None or self._limits is not None:
+            return msgspec.structs.replace(row, id=new_id(), args=data, **self._keys(data))
         return NewRow(new_id(), row.task, row.queue, data, *self._tail)
 
-    def _key(self, data: bytes) -> str | None:
-        return None if self._unique is None else self._unique.key(self.spec.name, self.spec.arguments, data)
+    def _keys(self, data: bytes) -> dict[str, str]:
+        """Fill the fields of a row that depend on its arguments."""
+        spec, keys = self.spec, dict[str, str]()
+        if self._unique is not None:
+            keys["unique_key"] = self._unique.key(spec.name, spec.arguments, data)
+        if self._limits is not None:
+            keys["group"] = self._limits.group(spec.arguments, data, self._choices.key)
+        return keys
 
     def _encoded(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
         return self.spec.arguments.encode(args, kwargs, self._producer.max_payload)
@@ -164,8 +179,8 @@ class Task(Generic[P, R]):
         3
         """
         row, data = self._row, self._encoded(args, kwargs)
-        if self._unique is not None:
-            row = msgspec.structs.replace(row, unique_key=self._key(data))
+        if self._unique is not None or self._limits is not None:
+            row = msgspec.structs.replace(row, **self._keys(data))
         return NewJob.bound(row, data, self._choices, self._given)
 
     def using(self, **options: Unpack[JobChoices]) -> Self:
@@ -177,7 +192,6 @@ class Task(Generic[P, R]):
 
         Raises:
             ConfigurationError: An option is unknown or out of range, or `delay` and `run_at` are both given at once.
-            NotSupported: The option belongs to a later version.
 
         >>> from millrace import Millrace
         >>> app = Millrace("memory://")
@@ -185,14 +199,47 @@ class Task(Generic[P, R]):
         >>> greet.using(priority=5, delay=60).enqueue("Ada").state.value
         'scheduled'
         """
-        given = dict(self._given)
-        if options.get("unique") is not None or options.get("unique_key") is not None:
-            given.pop("unique", None)
-            given.pop("unique_key", None)
-        if options.get("delay") is not None or options.get("run_at") is not None:
-            given.pop("delay", None)
-            given.pop("run_at", None)
-        return type(self)(self._producer, self.spec, {**given, **options})
+        return type(self)(self._producer, self.spec, laid_over(self._given, options))
+
+    def then(self, other: Task[Concatenate[Any, ...], S], /, **args: Any) -> Chain[P, S]:
+        """Return a chain of this task and another one, which gets this one's result as its first argument.
+
+        Enqueued, it stores both jobs in one transaction; the second is held until the first has completed. What becomes
+        of it where the first ends dead or cancelled says `other.using(on_parent=…)`.
+
+        Args:
+            other: The task that follows, with the options of its job.
+            args: Its other arguments, by name.
+
+        Raises:
+            ConfigurationError: It takes no argument, or has a rule about arguments that are not known yet.
+
+        >>> from millrace import Millrace
+        >>> app = Millrace("memory://")
+        >>> add = app.task(name="add")(lambda a, b: a + b)
+        >>> job = add.then(add, b=10).enqueue(1, 2)
+        >>> counts = app.drain()
+        >>> job.refresh().args, app.result(job)
+        ({'a': 3, 'b': 10}, 13)
+        """
+        from millrace.chain import chained
+
+        return chained(self, other, args)
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The options chosen by `using`, as they were given."""
+        return self._given
+
+    @property
+    def unique(self) -> Unique | None:
+        """Which of its jobs are the same."""
+        return self._unique
+
+    @property
+    def producer(self) -> Producer:
+        """What stores its jobs."""
+        return self._producer
 
     def __repr__(self) -> str:
         given = ", ".join(f"{key}={value!r}" for key, value in self._given.items())

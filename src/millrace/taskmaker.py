@@ -15,9 +15,10 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overloa
 
 from millrace import checks
 from millrace.choices import TASK_OPTIONS, checked_unique, refuse_strangers
-from millrace.codec import resolved
+from millrace.codec import parameter_names, resolved
 from millrace.context import JobContext
 from millrace.errors import ConfigurationError, PayloadError
+from millrace.limits import Limits, limits_of
 from millrace.options import DEFAULT_LEASE, Terms
 from millrace.producer import Producer
 from millrace.registry import Registry, RunIn, TaskSpec
@@ -95,8 +96,10 @@ def make_task(
         max_crashes=checks.count("max_crashes", options.get("max_crashes", 3)),
         tags=() if options.get("tags") is None else checks.tag_names(options["tags"]),
         unique=checked_unique(options.get("unique")),
+        limits=limits_of(options.get("concurrency"), options.get("rate"), options.get("fair")),
     )
     task: Task[..., Any] = (AsyncTask if inspect.iscoroutinefunction(plain) else Task)(producer, spec)
+    _check_limits(spec)
     _check_annotations(spec)
     registry.add(spec)
     return task
@@ -117,6 +120,12 @@ def default_name(function: Callable[..., Any]) -> str:
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
         module = spec.name if spec is not None else Path(file).stem if file else module
     return checks.name("task name", f"{module}.{function.__qualname__}")
+
+
+def _check_limits(spec: TaskSpec) -> None:
+    limits: Limits | None = spec.limits
+    if limits is not None:
+        limits.check(spec.name, parameter_names(spec.function, int(spec.takes_context)))
 
 
 def _check_annotations(spec: TaskSpec) -> None:

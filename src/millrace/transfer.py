@@ -26,6 +26,7 @@ class WholeJob(msgspec.Struct, frozen=True):
         error_type: The class name of the error that the job shows, by which `JobFilter.error` finds it.
         attempts: The rows of its history, oldest first, without the success that the job's row tells.
         logs: Its log lines, oldest first.
+        waits: The parents that it waits for still.
 
     >>> WholeJob(JobRow(ref=1, id=bytes(16), task="add", queue="default", args=b"{}")).logs
     ()
@@ -35,6 +36,7 @@ class WholeJob(msgspec.Struct, frozen=True):
     error_type: str | None = None
     attempts: tuple[AttemptRow, ...] = ()
     logs: tuple[LogRow, ...] = ()
+    waits: tuple[bytes, ...] = ()
 
 
 class Restored(msgspec.Struct, frozen=True):

@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Literal
 
 from millrace import checks
 from millrace.codec import Arguments
-from millrace.errors import ConfigurationError, NotSupported
+from millrace.errors import ConfigurationError
 
 __all__ = ["Unique"]
 
-_LATER_UNTIL = "started"
-_CONFLICTS = ("return", "reject")
-_LATER_CONFLICTS = ("replace", "debounce")
+Conflict = Literal["return", "replace", "reject", "debounce"]
+Until = Literal["finished", "started"]
+
+_UNTIL: tuple[Until, ...] = ("finished", "started")
+_CONFLICTS: tuple[Conflict, ...] = ("return", "replace", "reject", "debounce")
 
 
 class Unique:
-    """One live job for the same arguments: a second one is not stored while the first has not ended.
+    """One job for the same arguments: a second one is not stored while the first holds their key.
 
     The key is made per task from the arguments, defaults included, and kept as a hash in `Job.unique_key`. The plain
-    form is `unique_key=`, one space for the whole store.
+    form is `unique_key=`, one space for the whole store, held until finished. How long a key is held says the rule of
+    its holder; what becomes of the second job says its own.
 
     Args:
         by: Which arguments count, by parameter name; None is all, `()` none: the task as a whole.
-        until: "finished": until the job is completed, dead or cancelled. "started" and seconds are not in this version.
-        on_conflict: "return": the holder comes back with `duplicate=True`. "reject": `DuplicateJob` is raised.
-            "replace" and "debounce" are not in this version.
+        until: "finished": until the job is completed, dead or cancelled. "started": until a worker claims it, for good:
+            a try that fails does not take it back. Seconds, or a `timedelta`: so long from the enqueue of the holder,
+            beyond its end too, for which the job is kept at least as long.
+        on_conflict: "return": the holder comes back with `duplicate=True`. "replace": so too, but while it waits it is
+            given the new arguments. "debounce": the new arguments, and the due time of the new job, so that it runs
+            once calls have ceased for a `delay`. A holder that runs or has ended comes back unchanged. "reject":
+            `DuplicateJob` is raised.
 
     Raises:
         ConfigurationError: An argument is not acceptable.
-        NotSupported: It asks for what a later version has.
 
     >>> from millrace import Millrace
     >>> app = Millrace("memory://")
@@ -41,18 +48,18 @@ class Unique:
     (True, True, False)
     """
 
-    __slots__ = ("by", "on_conflict")
+    __slots__ = ("by", "on_conflict", "until")
 
     def __init__(
         self,
         by: Iterable[str] | None = None,
-        until: Literal["finished"] = "finished",
-        on_conflict: Literal["return", "reject"] = "return",
+        until: Until | float | timedelta = "finished",
+        on_conflict: Conflict = "return",
     ) -> None:
         names = () if by is None else checks.items("Unique(by=)", by, "parameter names")
         self.by = None if by is None else tuple(checks.name("a name in Unique(by=)", each) for each in names)
-        _check(until, on_conflict)
-        self.on_conflict = on_conflict
+        self.until: Until | float = _checked_until(until)
+        self.on_conflict: Conflict = _checked_conflict(on_conflict)
 
     @property
     def rejects(self) -> bool:
@@ -87,21 +94,30 @@ class Unique:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Unique):
             return NotImplemented
-        return (self.by, self.on_conflict) == (other.by, other.on_conflict)
+        return (self.by, self.until, self.on_conflict) == (other.by, other.until, other.on_conflict)
 
     def __hash__(self) -> int:
-        return hash((self.by, self.on_conflict))
+        return hash((self.by, self.until, self.on_conflict))
 
     def __repr__(self) -> str:
-        return f"Unique(by={self.by!r}, on_conflict={self.on_conflict!r})"
+        return f"Unique(by={self.by!r}, until={self.until!r}, on_conflict={self.on_conflict!r})"
 
 
-def _check(until: object, on_conflict: object) -> None:
-    if until == _LATER_UNTIL or isinstance(until, (int, float)):
-        raise NotSupported(f"Unique(until={until!r}): not in this version of Millrace; leave it at 'finished'")
-    if until != "finished":
-        raise ConfigurationError(f"Unique(until={until!r}) is not known; give 'finished'")
-    if on_conflict in _LATER_CONFLICTS:
-        raise NotSupported(f"Unique(on_conflict={on_conflict!r}): not in this version; give 'return' or 'reject'")
-    if on_conflict not in _CONFLICTS:
-        raise ConfigurationError(f"Unique(on_conflict={on_conflict!r}) is not known; give 'return' or 'reject'")
+def _checked_until(until: object) -> Until | float:
+    if isinstance(until, str):
+        for known in _UNTIL:
+            if until == known:
+                return known
+        raise ConfigurationError(
+            f"Unique(until={until!r}) is not known; give 'finished', 'started', or how many seconds the key is held"
+        )
+    return checks.duration("Unique(until=)", until, positive=True)
+
+
+def _checked_conflict(on_conflict: object) -> Conflict:
+    for known in _CONFLICTS:
+        if on_conflict == known:
+            return known
+    raise ConfigurationError(
+        f"Unique(on_conflict={on_conflict!r}) is not known; give one of {', '.join(map(repr, _CONFLICTS))}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from millrace.checks import duration
 from millrace.clock import micros
 from millrace.job import JobRow
 from millrace.options import Terms
@@ -51,10 +52,13 @@ def after_failure(
         error: The exception, by whose type a mapping of policies is read.
         retry_in: Seconds that replace the policy's delay.
         reason: Why, where it is more than "failed" (`timeout`).
+
+    Raises:
+        ConfigurationError: The policy is of the caller's own make, and gives what is no delay.
     """
     backoff = backoff_for(terms.retry, error)
     if retry_in is None and backoff is not None:
-        retry_in = backoff.delay(row.attempt)
+        retry_in = duration("the delay of the retry policy", backoff.delay(row.attempt))
     if retry_in is None:
         return _dead(row, record, reason or Reason.SKIP_RETRY, terms)
     if row.attempt >= row.max_attempts:

@@ -17,6 +17,8 @@ HEAVY = (
     "hiredis",
     "hypothesis",
     "jinja2",
+    "opentelemetry",
+    "prometheus_client",
     "psycopg",
     "pydantic",
     "pytest",

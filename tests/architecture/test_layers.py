@@ -44,6 +44,8 @@ def test_a_file_that_the_map_does_not_know_is_named() -> None:
         ("millrace.worker.leases", "if TYPE_CHECKING:\n    from millrace.app import Millrace"),
         ("millrace.app", "from millrace.cli import main"),
         ("millrace.app", "from millrace.attic import box"),
+        ("millrace.app", "from millrace.dashboard import Dashboard"),
+        ("millrace.task", "def late():\n    from millrace.dashboard import Dashboard"),
     ],
 )
 def test_an_import_that_goes_upward_or_across_is_found(module: str, text: str) -> None:
@@ -65,6 +67,7 @@ def test_an_import_that_goes_upward_or_across_is_found(module: str, text: str) -
         ("millrace.stores", "from millrace.stores.memory import MemoryStore"),
         ("millrace.worker.leases", "from millrace.store import Store"),
         ("millrace.app", "from millrace.worker.worker import Worker"),
+        ("millrace.app", "def late():\n    from millrace.dashboard import Dashboard"),
         ("millrace.cli.jobs", "from millrace import Millrace"),
         ("millrace.cli.jobs", "import json"),
     ],

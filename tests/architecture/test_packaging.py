@@ -42,7 +42,7 @@ def test_all_holds_every_extra_but_the_newer_sqlite() -> None:
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_file_pins_what_was_asked_for_with_hashes_and_names_no_host(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.lock").read_text(encoding="utf-8")
-    asked = {re.split(r"[\[<>=]", line)[0] for line in listed(name)}
+    asked = {re.split(r"[\[<>=; ]", line)[0] for line in listed(name)}
 
     assert asked <= set(locked(name))
     assert re.findall(r"(?m)^[a-z0-9-]+==.*[^\\]$", text) == []  # each pin goes on to its hashes

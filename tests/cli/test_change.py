@@ -47,6 +47,16 @@ def test_a_retry_may_bring_new_arguments(shop: Shop) -> None:
     assert (job["args"], job["state"]) == ({"a": 7}, "pending")
 
 
+def test_all_that_match_may_be_retried_with_some_arguments_changed(shop: Shop) -> None:
+    id = enqueue(shop)
+    shop.good("cancel", "shop:app", id)
+
+    told = shop.good("retry", "shop:app", "--all", "--state", "cancelled", "--args", '{"a": 7}')
+
+    (job,) = shop.json("jobs", "shop:app")
+    assert (told, job["args"], job["state"]) == ("retried 1 job\n", {"a": 7}, "pending")
+
+
 def test_arguments_that_do_not_fit_are_refused_and_nothing_changes(shop: Shop) -> None:
     id = enqueue(shop)
     shop.good("cancel", "shop:app", id)
@@ -126,7 +136,10 @@ def test_running_jobs_stay_where_all_are_deleted(shop: Shop) -> None:
         (("cancel", "shop:app", "12"), "'12' is not a job's id; millrace jobs shows them"),
         (("cancel", "12"), "'12' is not a job's id; millrace jobs shows them"),
         (("cancel", "shop:app", "--url", "sqlite:///jobs.db"), "APP 'shop:app' and --url exclude each other"),
-        (("retry", "shop:app", "--all", "--args", "{}"), "--args is for one job; give its ID"),
+        (
+            ("retry", "shop:app", "--args", "{}", UNKNOWN, UNKNOWN),
+            "--args is for one job, or for all that match; give one ID, or --all",
+        ),
     ],
 )
 def test_what_is_asked_for_wrongly_is_told_in_one_line(shop: Shop, words: tuple[str, ...], sentence: str) -> None:

@@ -199,6 +199,7 @@ def test_json_tells_the_same(shop: Shop, source: Bench) -> None:
         "held": [],
         "queues": ["mail"],
         "queues_kept": [],
+        "schedules": [],
         "source_workers": 0,
     }
 

@@ -42,6 +42,23 @@ def test_arguments_and_app_may_be_given_in_several_ways(shop: Shop, words: tuple
     assert (job["task"], job["args"], job["state"]) == ("shop.add", {"a": 2, "b": 3}, "pending")
 
 
+def test_an_app_without_tasks_takes_no_name_and_a_url_alone_takes_any(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shop.folder / "bare.py").write_text(
+        "from millrace import Millrace\n\napp = Millrace('sqlite:///jobs.db')\n", encoding="utf-8"
+    )
+    refused = (2, "", "millrace: the app has no task 'anything', nor any other; name its modules in imports=[…]\n")
+
+    assert shop.millrace("enqueue", "bare:app", "anything") == refused
+    monkeypatch.setenv("MILLRACE_APP", "bare:app")
+    assert shop.millrace("enqueue", "anything") == refused
+    assert shop.json("enqueue", "--url", "sqlite:///jobs.db", "anything")["task"] == "anything"
+    monkeypatch.delenv("MILLRACE_APP")
+    monkeypatch.setenv("MILLRACE_URL", "sqlite:///jobs.db")
+    assert shop.json("enqueue", "anything")["task"] == "anything"
+
+
 def test_an_argument_that_is_not_json_is_text(shop: Shop) -> None:
     assert shop.json("enqueue", "shop:app", "shop.send", "--arg", "to=ada=1")["args"] == {"to": "ada=1"}
 

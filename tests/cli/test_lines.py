@@ -137,6 +137,13 @@ def test_a_success_is_shown_at_info_while_they_are_few(stage: Stage) -> None:
     assert stage.shown == ["INFO one"] * 100
 
 
+def test_a_success_with_a_warning_stays_one_whatever_is_muted(stage: Stage) -> None:
+    stage.complete(5000)
+    stage.worker.warning("but", extra={"event": "completed"})
+
+    assert stage.shown[-1] == "WARNING but"
+
+
 def test_a_flood_of_successes_is_counted_and_costs_no_lines(stage: Stage) -> None:
     made = stage.complete(5000)
     stage.now += 5

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 
 from millrace.cli.jobs import jobs_table
 from millrace.cli.output import Column, clip, flat, fold, shown_width, table
+from millrace.cli.queues import queues_table
+from millrace.cli.stats import queue_table
 from millrace.cli.times import ago, parse_duration, parse_time, seconds_text, stamp, until
+from millrace.cli.workers import workers_table
 from millrace.job import Job, JobRow
+from millrace.records import QueueInfo, WorkerInfo
 from millrace.states import JobState
 
 COLUMNS = (Column("ID"), Column("TASK", least=8), Column("QUEUE", rank=2, least=6), Column("N", rank=1, right=True))
@@ -148,3 +152,34 @@ def test_durations_are_written_in_their_most_readable_unit() -> None:
     assert [seconds_text(each) for each in (0, 0.9994, 1, 59.9, 60, 7200, 200_000)] == [
         "0 ms", "999 ms", "1 s", "59.9 s", "60 s", "2 h", "2 d",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("room", [20, 40, 60, 80])
+@pytest.mark.parametrize("name", ["shop.a.very.long.name.of.a.task", "\u5e97\u8217.\u9001\u4fe1", "a\u0301" * 40])
+def test_every_list_fits_however_narrow_the_terminal_and_wide_the_names(name: str, room: int) -> None:
+    tags = ("\u512a\u5148", "x" * 50)
+    jobs = [job(state=state, task=name, queue=name, tags=tags, error=f"E: {name}") for state in JobState]
+    now = datetime(1970, 1, 1, 0, 0, 30, tzinfo=UTC)
+    queue = QueueInfo(name, counts=dict.fromkeys(JobState, 1_000_000), concurrency=100)
+    worker = WorkerInfo("00000000000000ff", f"{name}:42", now, now, {"queues": [name], "tasks": [name, name]})
+
+    for lines in (
+        jobs_table(jobs, now, room),
+        queues_table([queue], room),
+        queue_table([queue], room),
+        workers_table([worker], now, room),
+    ):
+        assert max(map(shown_width, plain(lines))) <= room
+
+
+def test_sixty_columns_are_enough_for_whole_ids() -> None:
+    jobs = [job(state=JobState.CANCELLING, task="shop.a.very.long.name.of.a.task", tags=("vip",), error="E: x")]
+
+    heading, line = plain(jobs_table(jobs, datetime(1970, 1, 1, tzinfo=UTC), 60))
+
+    assert heading.split() == ["ID", "STATE", "TASK"]
+    assert line == "00000000-0000-0000-0000-000000000000  cancelling  …of.a.task"
+
+
+def test_a_long_text_is_clipped_at_once() -> None:
+    assert clip("\u65e5" * 1_000_000, 5) == "\u65e5\u65e5…"

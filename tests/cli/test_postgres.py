@@ -15,6 +15,7 @@ from millrace import JobState, Millrace
 from millrace.cli.group import COMMANDS
 from millrace.conformance.bench import Bench
 from millrace.stores import SQLiteStore
+from millrace.stores.postgres.migrations import VERSION
 from millrace.testing.clock import ManualClock
 from tests.cli.conftest import Shop
 from tests.servers.cluster import free_port
@@ -81,7 +82,7 @@ def source(tmp_path: Path) -> Iterator[Bench]:
 
 def test_every_command_works_and_none_shows_the_password(desk: Desk, shop: Shop, url: str, postgres: Database) -> None:
     postgres.drop()
-    assert desk.on_store("migrate") == "schema millrace_test version 1: create the tables of version 1\n"
+    assert desk.on_store("migrate").startswith("schema millrace_test version 1: create the tables of version 1\n")
     assert desk.on_store("migrate").startswith("nothing to do: the schema of postgresql://")
     assert desk.on_store("migrate", "--sql").startswith("-- version 1: ")
     ids = [desk.good("enqueue", "pgshop:app", "pgshop.add", f'{{"a": {n}}}').split()[0] for n in range(3)]
@@ -94,7 +95,10 @@ def test_every_command_works_and_none_shows_the_password(desk: Desk, shop: Shop,
     assert "paused" in desk.on_store("pause", "mail")
     assert "mail" in desk.on_store("resume", "mail")
     assert "default" in desk.on_store("queues")
+    assert "no schedules in postgresql://" in desk.on_store("schedules")
     assert "no worker reports" in desk.on_store("workers")
+    assert "postgresql://" in desk.on_store("top", "--once").splitlines()[0]
+    assert "enqueued" in desk.on_store("tail", "--no-follow")
     worked = subprocess.run(
         [sys.executable, "-m", "millrace", "worker", "pgshop:app", "--burst"],
         cwd=shop.folder, capture_output=True, text=True, timeout=60, check=True,
@@ -105,7 +109,61 @@ def test_every_command_works_and_none_shows_the_password(desk: Desk, shop: Shop,
     assert shop.millrace("health", "--url", url).out == "no worker is alive; start one with millrace worker APP\n"
     assert "PostgreSQL" in shop.millrace("doctor", "--url", url).out
     assert "nothing to copy" in desk.good("copy", url, "sqlite:///back.db")
-    assert desk.ran | {"worker", "health", "doctor", "demo"} == COMMANDS.keys()
+    others = {"demo", "completion"}  # on no store of the user's, on none at all, and until it is stopped
+    assert desk.ran | {"worker", "health", "doctor"} | others == COMMANDS.keys()
+
+
+@pytest.fixture
+def reader(desk: Desk, url: str, postgres: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a role that may look at the app's schema, and change nothing."""
+    desk.on_store("migrate")
+    postgres.run("create role millrace_reader login")
+    postgres.run("grant usage on schema {s} to millrace_reader")
+    postgres.run("grant select on all tables in schema {s} to millrace_reader")
+    theirs = "postgresql://millrace_reader:" + url.partition(":")[2].partition(":")[2]
+    monkeypatch.setenv("SHOP_URL", theirs)
+    yield theirs
+    postgres.run("drop owned by millrace_reader")
+    postgres.run("drop role millrace_reader")
+
+
+@pytest.mark.parametrize("options", [[], ["--burst"], ["--processes", "2"]])
+def test_a_worker_whose_role_may_only_look_ends_at_once_with_exit_code_2(
+    shop: Shop, reader: str, options: list[str]
+) -> None:
+    worked = subprocess.run(
+        [sys.executable, "-m", "millrace", "worker", "pgshop:app", *options],
+        cwd=shop.folder, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert worked.returncode == 2
+    told = [line for line in worked.stderr.splitlines() if line.startswith("millrace: ")]
+    assert told != []
+    shown = reader.replace(SECRET, "***")
+    why = "permission denied for table worker"
+    then = "let its owner run `millrace migrate`, and grant this role what the documentation lists under Grants"
+    assert set(told) == {f"millrace: {shown} does not allow it: {why}; {then}"}
+
+
+def test_health_does_not_call_a_store_out_of_reach_that_refuses(shop: Shop, reader: str, postgres: Database) -> None:
+    postgres.run("revoke usage on schema {s} from millrace_reader")
+    shown = reader.replace(SECRET, "***")
+
+    answer = shop.millrace("health", "--url", reader)
+
+    assert (answer.code, answer.err) == (1, "")
+    assert answer.out.startswith(
+        f"the store {shown} cannot be used: {shown} does not allow it: permission denied for schema millrace_test; "
+    )
+
+
+def test_health_calls_a_server_out_of_reach_that_is_not_there(shop: Shop) -> None:
+    gone = f"postgresql://ada@127.0.0.1:{free_port()}/shop"
+
+    answer = shop.millrace("health", "--url", gone)
+
+    assert answer.code == 1
+    assert answer.out.startswith(f"the store {gone} is out of reach: {gone} cannot be reached: ")
 
 
 def test_doctor_tells_of_the_server(shop: Shop, url: str) -> None:
@@ -132,7 +190,7 @@ def test_the_printed_migrations_make_a_schema_that_the_store_takes_for_its_own(
         connection.execute(sql.encode())
 
     assert desk.on_store("migrate").startswith("nothing to do: ")
-    assert desk.on_store("migrate", "--sql", "--since", "1") == ""
+    assert desk.on_store("migrate", "--sql", "--since", str(VERSION)) == ""
     with Millrace(url) as app:
         app.task(name="ping")(lambda: "pong").enqueue()
         assert app.drain()[JobState.COMPLETED] == 1

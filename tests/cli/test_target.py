@@ -92,6 +92,22 @@ def test_a_module_that_cannot_be_imported_is_told_with_the_place(shop: Shop, kin
     assert answer == (2, "", expected)
 
 
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("command", ["worker", "jobs", "health"])
+def test_a_module_in_imports_that_cannot_be_imported_is_told_in_one_line(shop: Shop, kind: str, command: str) -> None:
+    text, told = BROKEN[kind]
+    (shop.folder / f"part_{command}_{kind}.py").write_text(text, encoding="utf-8")
+    (shop.folder / f"whole_{command}_{kind}.py").write_text(
+        f"from millrace import Millrace\n\napp = Millrace('memory://', imports=['part_{command}_{kind}'])\n",
+        encoding="utf-8",
+    )
+
+    answer = shop.millrace(command, f"whole_{command}_{kind}:app")
+
+    why = told.format(f"part_{command}_{kind}.py")
+    assert answer == (2, "", f"millrace: imports names 'part_{command}_{kind}', which cannot be imported: {why}\n")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -6,6 +6,7 @@ import json
 import platform
 import sqlite3
 from contextlib import closing
+from importlib.metadata import version
 from unittest.mock import Mock
 
 import pytest
@@ -15,6 +16,7 @@ from millrace.clock import SECOND
 from millrace.messages import ClaimRequest, Finding
 from millrace.records import WorkerRow
 from millrace.stores.sqlite import SQLiteStore
+from millrace.stores.sqlite.migrations import VERSION
 from tests.cli.conftest import Shop
 
 
@@ -125,6 +127,8 @@ def test_doctor_tells_versions_and_findings(shop: Shop) -> None:
     assert any(line.split()[:2] == ["ok", "integrity"] for line in said.splitlines())
     assert (report["healthy"], report["versions"]["python"]) == (True, platform.python_version())
     assert {"level", "subject", "text"} == set(report["findings"][0])
+    assert report["versions"]["hiredis"] == version("hiredis")
+    assert "redis" not in report["versions"]
 
 
 def test_doctor_fails_where_something_is_wrong_and_tells_the_worst_first(
@@ -205,11 +209,27 @@ def test_jobs_past_their_lease_are_a_problem(shop: Shop) -> None:
     assert answer.out.startswith("1 job is past the lease, the oldest for 60 s; no worker takes them back\n")
 
 
-def test_a_store_out_of_reach_is_a_problem_not_a_mistake(shop: Shop) -> None:
+@pytest.mark.parametrize(("past", "alive", "told"), [(0, False, True), (0, True, False), (4, True, True)])
+def test_a_lease_that_passed_is_told_at_once_where_nobody_is_alive_and_else_after_three_seconds(
+    shop: Shop, *, past: int, alive: bool, told: bool
+) -> None:
+    if alive:
+        register(shop, 1, "host:1")
+    enqueue(shop, 1)
+    with shop.open() as app:
+        app.store.step(7, (), [ClaimRequest(1, lease=1)], now=app.store.now() - past * SECOND)
+
+    answer = shop.millrace("health", "shop:app", "--max-wait", "1h")
+
+    assert ("past the lease" in answer.out) == told
+    assert answer.code == int(told or not alive)
+
+
+def test_a_store_that_cannot_be_used_is_a_problem_not_a_mistake(shop: Shop) -> None:
     answer = shop.millrace("health", "--url", "sqlite:////nowhere/jobs.db")
 
     assert (answer.code, answer.err) == (1, "")
-    assert answer.out.startswith("the store sqlite:////nowhere/jobs.db is out of reach: the folder /nowhere ")
+    assert answer.out.startswith("the store sqlite:////nowhere/jobs.db cannot be used: the folder /nowhere ")
 
 
 # -- migrate --sql
@@ -230,7 +250,7 @@ def test_the_printed_migrations_make_a_file_that_the_store_takes_for_its_own(sho
 
 def test_the_printed_migrations_follow_the_prefix_and_begin_after_a_version(shop: Shop) -> None:
     assert "CREATE TABLE acme_jobs(" in shop.good("migrate", "--url", "sqlite:///new.db?prefix=acme_", "--sql")
-    assert shop.good("migrate", "--url", "sqlite:///new.db", "--sql", "--since", "1") == ""
+    assert shop.good("migrate", "--url", "sqlite:///new.db", "--sql", "--since", str(VERSION)) == ""
     assert shop.json("migrate", "--url", "sqlite:///new.db", "--sql")["sql"][1] == "BEGIN IMMEDIATE;"
 
 

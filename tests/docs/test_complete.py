@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from millrace import errors
+from millrace import errors, events
 from millrace.choices import JOB_OPTIONS, TASK_OPTIONS
 from millrace.cli.group import COMMANDS
 from millrace.states import TRANSITIONS, JobState, Reason
@@ -30,6 +30,7 @@ def page(name: str) -> str:
         ("sqlite.md", frozenset(SQLITE_OPTIONS)),
         ("postgres.md", frozenset(POSTGRES_OPTIONS)),
         ("redis.md", frozenset(REDIS_OPTIONS)),
+        ("events.md", frozenset(name for name in events.__all__ if not name.endswith("End"))),
         ("states.md", frozenset(str(reason) for reason in Reason)),
     ],
     ids=[
@@ -40,6 +41,7 @@ def page(name: str) -> str:
         "options of SQLite",
         "options of PostgreSQL",
         "options of Redis",
+        "events",
         "reasons",
     ],
 )

@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
-from millrace import JobNotFound, Millrace, NewJob
+from millrace import JobNotFound, Millrace, NewJob, StoreUnavailable
 from millrace.aio import AsyncClient
+from millrace.aioschedules import AsyncSchedules
 from millrace.app import Millrace as App
+from millrace.schedules import Schedules
 
 # What an app has besides its verbs: how it is built and run, and what its neighbours in the face ask of it.
 NO_VERBS = {
-    "arefreshed", "lifespan", "load", "not_found", "pages", "refreshed", "row_of", "run_worker", "task", "terms_of",
-    "view", "waited",
+    "arefreshed", "capture_logs", "cron", "events_now", "every", "lifespan", "load", "measured_by",
+    "middleware", "not_found", "on", "pages", "refreshed", "row_of", "run_worker", "settle_schedules", "task",
+    "terms_of", "view", "waited",
 }  # fmt: skip
 
 
@@ -38,6 +41,14 @@ def test_every_sync_verb_has_its_awaitable_twin_and_no_twin_is_alone() -> None:
     assert set(methods(AsyncClient)) == set(methods(App)) - NO_VERBS
 
 
+def test_the_verbs_of_schedules_are_the_same_too() -> None:
+    assert set(methods(AsyncSchedules)) == set(methods(Schedules))
+    for name, verb in methods(Schedules).items():
+        twin = methods(AsyncSchedules)[name]
+        assert inspect.signature(twin).parameters.keys() == inspect.signature(verb).parameters.keys()
+        assert inspect.iscoroutinefunction(twin)
+
+
 @pytest.mark.parametrize("name", sorted(methods(AsyncClient)))
 def test_a_verb_takes_the_same_in_both_forms(name: str) -> None:
     sync, twin = inspect.signature(methods(App)[name]), inspect.signature(methods(AsyncClient)[name])
@@ -45,7 +56,7 @@ def test_a_verb_takes_the_same_in_both_forms(name: str) -> None:
     assert [(p.name, p.kind, p.default) for p in twin.parameters.values()] == [
         (p.name, p.kind, p.default) for p in sync.parameters.values()
     ]
-    assert inspect.iscoroutinefunction(methods(AsyncClient)[name]) or name == "iter"
+    assert inspect.iscoroutinefunction(methods(AsyncClient)[name]) or name in {"events", "iter"}
     assert methods(App)[name].__doc__
     assert methods(AsyncClient)[name].__doc__
 
@@ -108,6 +119,22 @@ def test_an_app_is_an_async_context_manager_and_opens_again() -> None:
     assert asyncio.run(main()) == 1
     assert asyncio.run(main()) == 1  # closed in between, and the named store with it
     app.close()
+
+
+def test_the_verbs_open_and_close_the_app_as_the_app_itself_does() -> None:
+    app = Millrace("memory://name of this test")
+    task = app.task(name="add")(add)
+
+    async def main() -> int:
+        async with app.aio as aio:
+            await task.aenqueue()
+            return await aio.depth()
+
+    assert asyncio.run(main()) == 1
+    with pytest.raises(StoreUnavailable, match="closed"):
+        app.depth()
+    assert asyncio.run(main()) == 1
+    assert app.closed
 
 
 def test_a_long_verb_does_not_hold_up_the_others(app: Millrace) -> None:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,28 @@ def test_imports_are_loaded_when_they_are_asked_for(monkeypatch: pytest.MonkeyPa
         Millrace("memory://", imports=["no_such_module"]) as app,
         pytest.raises(ConfigurationError, match="imports names 'no_such_module', which cannot be imported"),
     ):
+        app.load()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x = 1\nint('x')\n", r"ValueError: invalid literal .* at .*{name}\.py:2"),
+        ("def f(:\n", r"SyntaxError: .* at .*{name}\.py:1"),
+        ("import no_such_module_at_all\n", r"ModuleNotFoundError: .*no_such_module_at_all.* at .*{name}\.py:1"),
+        ("from millrace import Backoff\n\nBackoff(first=-1)\n", r"ConfigurationError: .* at .*{name}\.py:3"),
+        ("raise KeyError\n", r"KeyError at .*{name}\.py:1"),
+    ],
+    ids=["value", "syntax", "import", "ours", "nothing said"],
+)
+def test_a_module_that_cannot_be_imported_is_told_with_place_and_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, told: str
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    name = f"broken_{zlib.crc32(text.encode())}"
+    (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    expected = f"imports names '{name}', which cannot be imported: {told.format(name=name)}$"
+    with Millrace("memory://", imports=[name]) as app, pytest.raises(ConfigurationError, match=expected):
         app.load()
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_a_claim_is_by_queue_and_by_task_known_or_not(app: Millrace) -> None:
 
     assert app.claim(10, queues=["none"]) == []
     assert [job.id for job in app.claim(10, queues=["q"], tasks=["other"])] == [jobs[0].id]
-    assert {job.id for job in app.claim(10, tasks={"add"})} == {jobs[1].id, jobs[2].id}
+    assert {job.id for job in app.claim(10, tasks=[app.task(name="add too")(add), "add"])} == {jobs[1].id, jobs[2].id}
 
 
 @pytest.mark.parametrize(
@@ -121,6 +122,48 @@ def test_a_job_that_is_not_kept_is_shown_as_it_ended(app: Millrace) -> None:
     done = app.complete(claimed(app, retention=0), 5)
 
     assert (done.state, done.result) == ("completed", 5)
+    assert (done.finished_at, done.lease_expires_at) == (done.started_at, None)
+    assert app.list().jobs == []
+
+
+def test_a_dead_job_that_is_not_kept_is_shown_as_it_ended(clock: ManualClock) -> None:
+    with Millrace(MemoryStore(clock=clock), dead_retention=0) as app:
+        job = app.task(name="add", max_attempts=1)(add).enqueue()
+        (held,) = app.claim()
+        clock.advance(1)
+
+        dead = app.fail(held, "Boom: no")
+
+        assert (dead.state, dead.reason, dead.error) == ("dead", "exhausted", "Boom: no")
+        assert dead.finished_at == job.created_at + timedelta(seconds=1)
+        assert app.list().jobs == []
+
+
+def test_a_cancelled_job_that_is_not_kept_is_shown_as_it_ended(app: Millrace, clock: ManualClock) -> None:
+    job = claimed(app, retention=0)
+    app.cancel(job)
+    clock.advance(1)
+
+    ended = app.release(job)
+
+    assert (ended.state, ended.reason, ended.result, ended.error) == ("cancelled", "cancelled", None, None)
+    assert ended.finished_at == job.created_at + timedelta(seconds=1)
+    assert app.list().jobs == []
+
+
+def test_claims_by_hand_delete_what_is_no_longer_kept_now_and_then(
+    app: Millrace, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [1000.0]
+    monkeypatch.setattr("millrace.consumer.time.monotonic", lambda: seconds[0])
+    for _ in range(3):
+        app.complete(claimed(app, retention=5))
+    clock.advance(6)
+    assert app.claim() == []
+    assert len(app.list().jobs) == 3
+
+    seconds[0] += 5.0
+    assert app.claim() == []
     assert app.list().jobs == []
 
 

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from millrace import ConfigurationError, Job, JobContext, JobState, Millrace, StoreUnavailable, Worker, current_job
+from millrace import (
+    Backoff,
+    ConfigurationError,
+    Job,
+    JobContext,
+    JobState,
+    Millrace,
+    StoreUnavailable,
+    Worker,
+    current_job,
+)
+from millrace.stores import MemoryStore
+from millrace.testing import ManualClock
 from tests.face.stores import PATIENCE
 
 
@@ -43,6 +57,11 @@ async def fetch(url: str) -> str:
 
 def fail() -> None:
     raise ValueError("no such user")
+
+
+class Crooked(Backoff):
+    def delay(self, attempt: int, chance: Callable[[], float] = random.random) -> float:
+        raise KeyboardInterrupt(f"no delay for try {attempt} at {chance()}")
 
 
 # -- drain
@@ -194,6 +213,56 @@ def test_many_async_waits_are_answered_while_a_worker_runs(app: Millrace) -> Non
     assert asyncio.run(main()) == [str(number) for number in range(100)]
 
 
+def test_drain_deletes_what_is_no_longer_kept() -> None:
+    clock = ManualClock()
+    with Millrace(MemoryStore(clock=clock)) as app:
+        brief = app.task(add).using(retention=5)
+        drains: list[Callable[[], object]] = [app.drain, lambda: asyncio.run(app.aio.drain())]
+        for drain in drains:
+            job = brief.enqueue(1)
+            drain()
+            clock.advance(6)
+            assert job.refresh().state == "completed"
+
+            drain()
+            assert app.list().jobs == []
+
+
+def test_whatever_a_policy_raises_the_attempt_has_failed(app: Millrace) -> None:
+    task = app.task(max_attempts=2, retry=Crooked())(fail)
+    job = task.enqueue()
+
+    assert app.drain()[JobState.FAILED] == 1
+    assert job.refresh().attempt == 1
+    assert str(job.refresh().error).startswith("KeyboardInterrupt: no delay for try 1")
+    app.reschedule(job, run_at=job.created_at)
+    assert app.drain()[JobState.DEAD] == 1
+    assert job.refresh().reason == "exhausted"
+    assert "ValueError: no such user" in str(app.attempts(job)[0].traceback)
+
+
+def test_a_worker_outlives_a_policy_that_raises(app: Millrace) -> None:
+    task = app.task(retry=Crooked(), max_attempts=1)(fail)
+
+    @app.task(retry=Crooked(), timeout=0.05, max_attempts=1)
+    async def sleep() -> None:
+        await asyncio.sleep(PATIENCE)
+
+    with Worker(app, concurrency=1, grace=timedelta(seconds=5)):
+        jobs: list[Job[Any]] = [task.enqueue(), sleep.enqueue()]
+        assert [job.wait(timeout=timedelta(seconds=PATIENCE)).state for job in jobs] == ["dead", "dead"]
+
+
+def test_a_worker_may_be_given_its_tasks_themselves(app: Millrace) -> None:
+    task, other = app.task(add), app.task(fetch)
+    jobs: list[Job[Any]] = [task.enqueue(1), other.enqueue("x")]
+
+    assert Worker(app, tasks=[task], burst=True).run() == 0
+    assert [job.refresh().state.value for job in jobs] == ["completed", "pending"]
+    assert app.run_worker(tasks=[other, task.name], burst=True) == 0
+    assert [job.refresh().state.value for job in jobs] == ["completed", "completed"]
+
+
 # -- lifespan
 
 
@@ -222,6 +291,22 @@ def test_a_lifespan_with_a_worker_runs_jobs(app: Millrace) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert asyncio.run(serve()) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bogus": 1}, r"lifespan\(\) has no option 'bogus'; it knows worker, queues, tasks"),
+        ({"burst": True}, r"lifespan\(\) has no option 'burst'"),
+        ({"concurrency": 0}, "concurrency 0 is not acceptable"),
+        ({"grace": "long"}, "grace 'long' is not a duration"),
+    ],
+)
+def test_an_option_that_no_worker_takes_is_refused_where_the_lifespan_is_made(
+    app: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        app.lifespan(worker=True, **options)
 
 
 def test_options_of_a_worker_without_one_are_refused(app: Millrace) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from millrace import Backoff, ConfigurationError, JobContext, Millrace, NotSupported, PayloadError, Task
+from millrace import Backoff, ConfigurationError, JobContext, Millrace, PayloadError, Task
 from millrace.detached import detached_context
 from millrace.options import read_options
 
@@ -123,15 +123,6 @@ def test_an_option_that_is_not_acceptable_is_refused_at_the_decorator(
         app.task(**options)(add)
 
     assert len(app.registry) == 0
-
-
-@pytest.mark.parametrize("option", ["concurrency", "rate", "fair"])
-def test_an_option_of_a_later_version_is_refused_by_name_unless_it_asks_for_nothing(app: Millrace, option: str) -> None:
-    later: Any = app.task
-
-    with pytest.raises(NotSupported, match=rf"task\({option}=1\): not in this version"):
-        later(**{option: 1})(add)
-    assert later(**{option: None})(add).name.endswith(".add")
 
 
 def test_what_cannot_be_a_task_is_refused(app: Millrace) -> None:
@@ -309,14 +300,6 @@ def test_an_option_of_using_that_is_not_acceptable_is_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         app.task(name="add")(add).using(**options)
-
-
-@pytest.mark.parametrize("option", ["key", "after", "on_parent"])
-def test_an_option_of_using_from_a_later_version_is_refused(app: Millrace, option: str) -> None:
-    later: Any = app.task(name="add")(add).using
-
-    with pytest.raises(NotSupported, match=rf"using\({option}='x'\): not in this version"):
-        later(**{option: "x"})
 
 
 def test_a_unique_key_brings_the_holder_back_as_a_duplicate(app: Millrace) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_type
 from uuid import UUID
 
 import pytest
 
-from millrace import AsyncTask, Job, JobContext, Millrace, NewJob, Task
+from millrace import AsyncTask, Backoff, Job, JobContext, Millrace, NewJob, Task, Worker
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,6 +59,26 @@ def right_uses() -> None:
     takes: Task[[str], bytes] = fetch
     also: AsyncTask[[str], bytes] = fetch
     del takes, also, awaitable, as_result
+
+
+def durations_and_tasks(app: Millrace, add: Task[[int], int], job: Job[int]) -> None:
+    """Hold that every duration may be a `timedelta`, and a task stand for its name; checked, and never run."""
+    minute = timedelta(minutes=1)
+    policy = Backoff(first=minute, limit=minute, listed=[minute, 5])
+    assert_type((policy.first, policy.limit, policy.listed[0]), tuple[float, float, float])
+    app.task(retry=policy, timeout=minute, lease=minute, retention=minute)(describe)
+    add.using(delay=minute, timeout=minute, lease=minute, retention=minute)
+    Millrace("memory://", retention=minute, dead_retention=minute)
+    assert_type(job.wait(minute), Job[int])
+    assert_type(app.wait(job, minute), Job[int])
+    assert_type(app.result(job, minute), int)
+    assert_type(app.run_worker(grace=minute, tasks=[add, "other"]), int)
+    Worker(app, grace=minute, tasks=[add]).stop(minute)
+    app.lifespan(worker=True, grace=minute, tasks=[add])
+    app.claim(tasks=[add], lease=minute)
+    app.extend(job, minute)
+    app.fail(job, "no", retry_in=minute)
+    app.purge(minute)
 
 
 async def right_uses_awaited(app: Millrace, add: Task[[int], int], id: UUID) -> None:

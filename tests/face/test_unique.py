@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from millrace import ConfigurationError, DuplicateJob, Millrace, NewJob, NotSupported, Unique
+from millrace import ConfigurationError, DuplicateJob, Millrace, NewJob, Unique
 
 
 @pytest.fixture
@@ -79,8 +79,10 @@ def test_a_rule_that_rejects_raises_and_names_the_holder(app: Millrace) -> None:
         app.enqueue(NewJob(task.name, {"user": 1}))
     with pytest.raises(DuplicateJob):
         asyncio.run(app.aio.enqueue(task.job(1)))
-    with pytest.raises(NotSupported, match="enqueue_many cannot reject one job among many"):
-        app.enqueue_many([task.job(2)])
+    with pytest.raises(DuplicateJob, match=rf"job {first.id} \(pending\) has the same arguments"):
+        app.enqueue_many([task.job(2), task.job(1)])
+    with pytest.raises(DuplicateJob, match="jobs 1 and 2 of the call have the same arguments"):
+        app.enqueue_many([task.job(2), task.job(3), task.job(3)])
     assert app.depth() == 1
 
 
@@ -99,11 +101,19 @@ def test_using_may_bring_another_rule_or_a_plain_key(app: Millrace) -> None:
     [
         ({"by": "user"}, ConfigurationError, r"give \['user'\]"),
         ({"by": [3]}, ConfigurationError, "must be text"),
-        ({"until": "later"}, ConfigurationError, "until='later'"),
-        ({"until": "started"}, NotSupported, "not in this version"),
-        ({"until": 3600.0}, NotSupported, "not in this version"),
-        ({"on_conflict": "replace"}, NotSupported, "not in this version"),
-        ({"on_conflict": "wait"}, ConfigurationError, "on_conflict='wait'"),
+        (
+            {"until": "later"},
+            ConfigurationError,
+            "until='later'.* is not known; give 'finished', 'started', or how many",
+        ),
+        ({"until": 0}, ConfigurationError, "0 is not positive; give seconds ahead"),
+        ({"until": timedelta(hours=-1)}, ConfigurationError, "-3600.0 is not positive"),
+        ({"until": float("nan")}, ConfigurationError, "nan is not a duration; give seconds or a timedelta"),
+        ({"until": True}, ConfigurationError, "True is not a duration"),
+        ({"until": None}, ConfigurationError, "None is not a duration"),
+        ({"on_conflict": "wait"}, ConfigurationError, "on_conflict='wait'.*'return', 'replace', 'reject', 'debounce'"),
+        ({"on_conflict": None}, ConfigurationError, "on_conflict=None"),
+        ({"on_conflict": ["reject"]}, ConfigurationError, "is not known"),
     ],
 )
 def test_a_rule_that_is_not_acceptable_is_refused(
@@ -111,6 +121,13 @@ def test_a_rule_that_is_not_acceptable_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         Unique(**arguments)
+
+
+def test_a_rule_tells_all_that_it_was_given() -> None:
+    rule = Unique(by=["user"], on_conflict="reject")
+
+    assert (rule.by, rule.until, rule.on_conflict) == (("user",), "finished", "reject")
+    assert repr(rule) == "Unique(by=('user',), until='finished', on_conflict='reject')"
 
 
 def test_a_rule_that_does_not_fit_its_task_is_refused(app: Millrace) -> None:
@@ -130,5 +147,6 @@ def test_rules_that_say_the_same_are_equal() -> None:
     assert Unique(["a"]) == Unique(("a",))
     assert hash(Unique(["a"])) == hash(Unique(("a",)))
     assert Unique() != Unique(by=())
+    assert Unique(until=60) == Unique(until=timedelta(minutes=1)) != Unique(until="started")
     assert Unique() != "unique"
-    assert repr(Unique(["a"])) == "Unique(by=('a',), on_conflict='return')"
+    assert repr(Unique(["a"])) == "Unique(by=('a',), until='finished', on_conflict='return')"

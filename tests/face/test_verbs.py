@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -16,8 +16,8 @@ from millrace import (
     JobNotFound,
     JobState,
     Millrace,
-    NotSupported,
     PayloadError,
+    Rate,
 )
 from millrace.clock import SECOND
 from millrace.states import FINAL, LIVE
@@ -264,6 +264,21 @@ def test_verbs_over_all_that_match_return_how_many(app: Millrace) -> None:
     assert app.counts()[JobState.CANCELLING] == 2
 
 
+def test_all_that_match_are_retried_with_some_arguments_changed(app: Millrace) -> None:
+    from millrace import NewJob, PayloadError
+
+    first, second = app.enqueue_many([NewJob("add", {"a": 1, "b": 2}), NewJob("add", {"a": 3})])
+    app.cancel_all()
+    with pytest.raises(PayloadError, match="`int`, got `str`") as refused:
+        app.retry_all(state="cancelled", args={"b": "two"})
+    with pytest.raises(PayloadError, match="args=5 is no dict of arguments"):
+        app.retry_all(state="cancelled", args=cast("Any", 5))
+    assert app.counts()[JobState.CANCELLED] == 2
+    assert "0 jobs were retried before it" in refused.value.__notes__
+    assert app.retry_all(state="cancelled", args={"b": 7}) == 2
+    assert (first.refresh().args, second.refresh().args) == ({"a": 1, "b": 7}, {"a": 3, "b": 7})
+
+
 def test_verbs_over_all_go_beyond_one_page(app: Millrace) -> None:
     from millrace import NewJob
 
@@ -322,7 +337,9 @@ def test_queues_are_set_paused_and_told(app: Millrace) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"rate": "100/m"}, NotSupported, "rate='100/m'.*not in this version"),
+        ({"rate": "100/y"}, ConfigurationError, "rate '100/y' cannot be read; give such as"),
+        ({"rate": 100}, ConfigurationError, "rate 100 is no rate"),
+        ({"rate": Rate(1, key="{a}")}, ConfigurationError, "has a key, which a queue cannot fill"),
         ({"concurrency": 0}, ConfigurationError, "concurrency 0"),
         ({"priority": 99999}, ConfigurationError, "priority 99999"),
     ],

@@ -41,7 +41,10 @@ class Database:
         self._stores = through or server
         self._told = {"prepare": "off", "listen": "off"} if through else {}
         self._emptied = 0
-        self._admin = psycopg.connect(server, autocommit=True, options="-c lock_timeout=20s")
+        # as a replica: no trigger of ours keeps a job from being deleted
+        self._admin = psycopg.connect(
+            server, autocommit=True, options="-c lock_timeout=20s -c session_replication_role=replica"
+        )
         self.drop()
 
     def url(self, **options: str) -> str:

@@ -10,6 +10,7 @@ from tests.servers.bouncer import Bouncer, bouncer_version
 from tests.servers.cluster import Cluster
 from tests.servers.databases import Database, Park, names, open_park, pooled
 from tests.servers.installations import newest
+from tests.servers.middle import middle_in_the_soak
 
 __all__ = ["bouncer", "cluster", "each_database", "main_database", "park", "postgres"]
 
@@ -30,9 +31,9 @@ def main_database(park: Park) -> Database:
     return park.database(names()[-1])
 
 
-@pytest.fixture(scope="session", params=names() + pooled())
+@pytest.fixture(scope="session", params=[*middle_in_the_soak(names()), *pooled()])
 def each_database(request: pytest.FixtureRequest, park: Park) -> Database:
-    """The schema on each server in turn, and once behind PgBouncer."""
+    """The schema on each server in turn (those between the oldest and the newest in the soak), and behind PgBouncer."""
     return park.database(request.param)
 
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# What the tests want of the system beyond the locked wheels: PgBouncer, and a Redis newer than the wheel's. Installs
-# them where that takes no question, and says what there is. Never fails: without them the tests that need them are
-# skipped, or run on one server less, and the test run says so.
+# What the tests want of the system beyond the locked wheels: PgBouncer, and a Redis that has TLS. Installs them where
+# that takes no question, and says what there is. Never fails: without them the tests that need them are skipped, or run
+# on one server less, and the test run says so.
 set -eu
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
 
@@ -21,7 +21,7 @@ else
   echo "No PgBouncer here: the tests behind it are skipped. On Debian, as root: apt-get install pgbouncer"
 fi
 if command -v redis-server >/dev/null; then
-  echo "Redis for the tests, beside the wheel's: $(command -v redis-server)"
+  echo "Redis for the tests, beside the wheels': $(command -v redis-server)"
 else
-  echo "No Redis but the wheel's here: newer ones are not tested, nor is TLS. On Debian, as root: apt-get install redis-server"
+  echo "No Redis but the wheels' here, which have no TLS: it is not tested. On Debian, as root: apt-get install redis-server"
 fi

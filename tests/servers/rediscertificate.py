@@ -17,7 +17,7 @@ DAYS = "2"
 def why_no_tls(installation: RedisInstallation) -> str | None:
     """Tell why a server cannot be reached by TLS here; None where it can."""
     if not installation.has_tls:
-        return f"Redis {installation} was built without TLS"
+        return f"{installation.product} {installation.version} was built without TLS"
     if shutil.which("openssl") is None:
         return "there is no openssl here to make a certificate"
     return None

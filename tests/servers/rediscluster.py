@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import Self
 
 from tests.servers.cluster import free_port
 from tests.servers.redisinstallations import RedisInstallation
-from tests.servers.redisserver import EVERY_SECOND, RedisServer, wait_until
+from tests.servers.redisserver import EVERY_SECOND, RedisServer, Settings, wait_until
 
 __all__ = ["RedisCluster"]
 
@@ -28,13 +29,15 @@ class RedisCluster:
 
     Args:
         installation: Whose programs.
+        settings: Lines of their configuration, beside those that make them a cluster.
 
     Attributes:
         nodes: The servers, in the order of their slots.
     """
 
-    def __init__(self, installation: RedisInstallation) -> None:
-        self.nodes = [RedisServer(installation, SETTINGS, port=_free_pair()) for _ in range(NODES)]
+    def __init__(self, installation: RedisInstallation, settings: Settings = MappingProxyType({})) -> None:
+        told = {**SETTINGS, **settings}
+        self.nodes = [RedisServer(installation, told, port=_free_pair()) for _ in range(NODES)]
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -53,7 +56,7 @@ class RedisCluster:
             node.run("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for other in self.nodes[1:]:
             self.nodes[0].run("CLUSTER", "MEET", "127.0.0.1", other.port)
-        wait_until(lambda: all(map(_is_whole, self.nodes)), "the nodes to agree", self.nodes[0].log)
+        wait_until(self._is_whole, "the nodes to meet", self.nodes[0].log)
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -64,24 +67,49 @@ class RedisCluster:
         return next(node for number, node in enumerate(self.nodes, 1) if slot < SLOTS * number // NODES)
 
     def move(self, slot: int, old: RedisServer, new: RedisServer) -> None:
-        """Move a slot with its keys, as an administrator does, while others write to them."""
+        """Move a slot with its keys, as an administrator does, while others write to them.
+
+        Returns when all nodes agree. Whoever gets a slot takes an epoch above all that it has heard of, and of two who
+        claim a slot the higher epoch wins. Were the slot moved on before that epoch is known to all, the next owner
+        might take one that is not higher: a word of the last owner's that is still under way then wins at some nodes,
+        and in the end each of the two may take it for the other's, for ever.
+        """
         ids = {node: node.run("CLUSTER", "MYID").decode() for node in (old, new)}
         new.run("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[old])
         old.run("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[new])
         while keys := old.run("CLUSTER", "GETKEYSINSLOT", slot, 1000):
             for key in keys:
                 old.run("MIGRATE", "127.0.0.1", new.port, key, 0, 5000)
-        for node in (new, *(node for node in self.nodes if node is not new)):
+        for node in (new, *(node for node in self.nodes if node is not new)):  # whose it is now says so first
             node.run("CLUSTER", "SETSLOT", slot, "NODE", ids[new])
+        wait_until(self._agree, f"the nodes to agree on slot {slot}", self._shown)
+
+    def _is_whole(self) -> bool:
+        """Tell whether every node knows all, finds that every slot has an owner, and agrees whose each is."""
+        told: list[bytes] = [node.run("CLUSTER", "INFO") for node in self.nodes]
+        known = b"cluster_known_nodes:%d" % NODES
+        return all(b"cluster_state:ok" in each and known in each for each in told) and self._agree()
+
+    def _agree(self) -> bool:
+        """Tell whether all nodes say the same of whose each slot is, and by which epoch."""
+        first, *others = map(_owners, self.nodes)
+        return all(first == other for other in others)
+
+    def _shown(self) -> str:
+        return "\n\n".join(node.run("CLUSTER", "NODES").decode() for node in self.nodes)
 
     def url(self, prefix: str) -> str:
         """How a store names the node that has its keys."""
         return self.node_of(f"{{{prefix}}}:").url(prefix=prefix)
 
 
-def _is_whole(node: RedisServer) -> bool:
-    told: bytes = node.run("CLUSTER", "INFO")
-    return b"cluster_state:ok" in told and b"cluster_known_nodes:%d" % NODES in told
+def _owners(node: RedisServer) -> dict[bytes, tuple[bytes, list[bytes]]]:
+    """Return by the id of each node its epoch and its slots, as one node has them."""
+    owners: dict[bytes, tuple[bytes, list[bytes]]] = {}
+    for line in node.run("CLUSTER", "NODES").splitlines():
+        id, _, _, _, _, _, epoch, _, *slots = line.split()
+        owners[id] = epoch, [each for each in slots if not each.startswith(b"[")]  # in brackets: those on their way
+    return owners
 
 
 def _free_pair() -> int:

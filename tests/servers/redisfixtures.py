@@ -6,11 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers.middle import middle_in_the_soak
 from tests.servers.redisinstallations import newest_redis
 from tests.servers.redisserver import EVERY_SECOND, RedisServer
-from tests.servers.redisspaces import RedisPark, RedisSpace, open_redis_park, redis_names
+from tests.servers.redisspaces import RedisPark, RedisSpace, all_redis_names, open_redis_park, redis_names
 
-__all__ = ["each_redis", "each_redis_space", "main_redis", "main_redis_space", "redis_park", "redis_server"]
+__all__ = [
+    "any_redis",
+    "any_redis_space",
+    "each_redis",
+    "each_redis_space",
+    "main_redis",
+    "main_redis_space",
+    "redis_park",
+    "redis_server",
+]
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +38,13 @@ def main_redis_space(redis_park: RedisPark) -> RedisSpace:
 
 @pytest.fixture(scope="session", params=redis_names())
 def each_redis_space(request: pytest.FixtureRequest, redis_park: RedisPark) -> RedisSpace:
-    """The prefix on each server in turn."""
+    """The prefix on the oldest server and on the one that stands for all, in turn."""
+    return redis_park.space(request.param)
+
+
+@pytest.fixture(scope="session", params=middle_in_the_soak(all_redis_names(), redis_names()))
+def any_redis_space(request: pytest.FixtureRequest, redis_park: RedisPark) -> RedisSpace:
+    """The prefix on every server there is, in turn; those between the oldest and the newest Redis in the soak."""
     return redis_park.space(request.param)
 
 
@@ -41,9 +57,16 @@ def main_redis(main_redis_space: RedisSpace) -> RedisSpace:
 
 @pytest.fixture
 def each_redis(each_redis_space: RedisSpace) -> RedisSpace:
-    """An empty prefix on each server in turn."""
+    """An empty prefix on the oldest server and on the one that stands for all, in turn."""
     each_redis_space.empty()
     return each_redis_space
+
+
+@pytest.fixture
+def any_redis(any_redis_space: RedisSpace) -> RedisSpace:
+    """An empty prefix on every server there is, in turn."""
+    any_redis_space.empty()
+    return any_redis_space
 
 
 @pytest.fixture(scope="module")

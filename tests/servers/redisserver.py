@@ -74,7 +74,7 @@ class RedisServer:
         door = {"port": "0", "tls-port": str(self.port), **(tls or {})} if tls else {"port": str(self.port)}
         self._settings = {
             **COMMON,
-            **(SINCE_7 if installation.major >= 7 else {}),
+            **(SINCE_7 if installation.number >= (7,) else {}),
             **settings,
             **door,
             "dir": str(self.folder),
@@ -203,7 +203,7 @@ class RedisServer:
 
     def sessions(self) -> int:
         """Count the connections of others."""
-        return len(self.run("CLIENT", "LIST")) - 1
+        return len(self.run("CLIENT", "LIST").splitlines()) - 1
 
     def end_sessions(self) -> int:
         """End the connections of others, those of replicas excepted; return how many there were."""

@@ -12,7 +12,7 @@ from tests.servers.redisclient import RedisClient, Word
 from tests.servers.redisinstallations import newest_redis, redis_installations
 from tests.servers.redisserver import RedisServer
 
-__all__ = ["NAMED", "RedisPark", "RedisSpace", "open_redis_park", "redis_names", "told_of_redis"]
+__all__ = ["NAMED", "RedisPark", "RedisSpace", "all_redis_names", "open_redis_park", "redis_names", "told_of_redis"]
 
 #: Names a server to test on in place of those that the tests start. Only keys with the tests' own prefix are touched.
 NAMED = "MILLRACE_TEST_REDIS"
@@ -105,15 +105,22 @@ def open_redis_park() -> Generator[RedisPark]:
 
 
 def redis_names() -> list[str]:
-    """Name every server that the tests of the store run on, the one that stands for all last."""
+    """Name the servers that every test of the store runs on: the oldest, and last the one that stands for all."""
+    if NAMED in os.environ:
+        return ["named"]
+    oldest, newest = redis_installations()[0].name, newest_redis().name
+    return [oldest] if oldest == newest else [oldest, newest]
+
+
+def all_redis_names() -> list[str]:
+    """Name every server there is, for what takes no long time on each."""
     return ["named"] if NAMED in os.environ else [each.name for each in redis_installations()]
 
 
 def told_of_redis() -> str:
     """Say in a line what there is to test on."""
     servers = f"the one that {NAMED} names" if NAMED in os.environ else ", ".join(map(str, redis_installations()))
-    own = newest_redis()
     lone = len(redis_installations()) == 1
     beside = "; no other, so one version is tested (apt-get install redis-server)" if lone else ""
     tls = "" if any(each.has_tls for each in redis_installations()) else "; none with TLS, so its tests are skipped"
-    return f"Redis: {servers}; faults on {own}{beside}{tls}"
+    return f"Redis: {servers}; faults on {newest_redis()}{beside}{tls}"

@@ -147,5 +147,15 @@ def test_a_reset_is_seen_at_once(proxy: Proxy, through: RedisClient, mode: Mode)
     assert proxy.hits == 1
 
 
-def test_the_newest_stands_for_all() -> None:
-    assert newest_redis() == redis_installations()[-1]
+def test_the_newest_redis_stands_for_all() -> None:
+    found = redis_installations()
+    assert newest_redis() in found
+    assert [each for each in found if each.product == "Redis" and each.number > newest_redis().number] == []
+
+
+@each_installation
+def test_a_server_is_what_it_is_taken_for(installation: RedisInstallation) -> None:
+    with RedisServer(installation) as server:
+        told = server.info("server")
+    assert installation.product == ("Valkey" if "valkey_version" in told else "Redis")
+    assert installation.version == told.get("valkey_version", told["redis_version"])

@@ -7,12 +7,13 @@ from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from millrace.conformance.machine import StoreMachine
+from millrace.conformance.schedulemachine import ScheduleMachine
 from millrace.store import Store
+from millrace.testing.clock import ManualClock
 
-__all__ = ["DEEP_FAULTS", "THOROUGH", "Spoil", "hunt", "untouched"]
+__all__ = ["DEEP_FAULTS", "THOROUGH", "Spoil", "hunt", "schedules_on", "untouched"]
 
 THOROUGH = settings(
     max_examples=80,
@@ -34,11 +35,21 @@ def untouched(store: Store) -> Store:
     return store
 
 
-def hunt(machine: type[StoreMachine]) -> None:
+def hunt(machine: type[RuleBasedStateMachine]) -> None:
     """Run a machine on a broken store, and see that it finds a difference."""
     with pytest.raises(BaseException, match=r"(?s).*") as caught:
         run_state_machine_as_test(machine, settings=HUNT)
     assert _is_a_difference(caught.value), f"the machine broke down instead of finding the fault: {caught.value!r}"
+
+
+def schedules_on(make: Callable[[ManualClock], Store]) -> type[ScheduleMachine]:
+    """Return the machine of schedules on the stores that are made."""
+
+    class OnAStore(ScheduleMachine):
+        def make_store(self, clock: ManualClock) -> Store:
+            return make(clock)
+
+    return OnAStore
 
 
 def _is_a_difference(error: Any) -> bool:

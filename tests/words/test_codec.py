@@ -147,6 +147,8 @@ def within_itself() -> list[object]:
     [
         (math.nan, "nan has no form"),
         ({"a": [math.inf, None]}, "inf has no form"),
+        ({math.nan: 1}, "the key nan has no form"),
+        ([{"a": {-math.inf: [1]}}], "the key -inf has no form"),
         (object(), "type object has no form"),
         ("\ud800", "lone surrogate"),
         (nested(MAX_DEPTH + 1), f"deeper than {MAX_DEPTH}"),
@@ -154,7 +156,7 @@ def within_itself() -> list[object]:
         (within_itself(), f"deeper than {MAX_DEPTH}"),
         ("x" * LIMIT, "over the limit of 1048576"),
     ],
-    ids=["nan", "inf", "object", "surrogate", "deep", "very deep", "cycle", "large"],
+    ids=["nan", "inf", "nan key", "inf key", "object", "surrogate", "deep", "very deep", "cycle", "large"],
 )
 def test_a_value_that_cannot_be_stored_is_refused(value: Any, part: Any) -> None:
     with pytest.raises(PayloadError, match=part):
@@ -165,6 +167,11 @@ def test_nesting_counts_brackets_of_values_and_not_of_texts() -> None:
     # the object around it is the first of the hundred levels
     assert encode_plain("task", {"value": nested(MAX_DEPTH - 1)}, LIMIT)
     assert encode_plain("task", {"value": "[{" * 500, "quote": '"' + "[" * 200}, LIMIT)
+
+
+def test_a_key_that_reads_like_one_is_text() -> None:
+    assert encode_plain("task", {"nan": {"inf": 1, "x": {1.5: 2}}}, LIMIT) == b'{"nan":{"inf":1,"x":{"1.5":2}}}'
+    assert encode_plain("task", {"inf": "nan", "-inf": None}, LIMIT) == b'{"inf":"nan","-inf":null}'
 
 
 def test_a_null_beside_a_number_is_no_nan() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import random
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -61,11 +64,30 @@ def test_jitter_spreads_jobs_that_failed_together() -> None:
         lambda: Backoff(limit=float("nan")),
         Backoff.steps,
         lambda: Backoff.fixed(-1),
+        lambda: Backoff(listed=[-1]),
+        lambda: Backoff(first=timedelta(seconds=-1)),
     ],
 )
 def test_a_backoff_out_of_range_is_refused(make: Any) -> None:
     with pytest.raises(ConfigurationError):
         make()
+
+
+@pytest.mark.parametrize("field", ["first", "factor", "limit", "jitter", "listed"])
+@pytest.mark.parametrize("value", [None, "5", True, [None], ["5"], object()])
+def test_a_field_of_a_backoff_that_is_no_number_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"Backoff\({field}=\)"):
+        Backoff(**{field: value})
+
+
+def test_a_backoff_takes_durations_and_keeps_seconds() -> None:
+    backoff = Backoff(first=timedelta(seconds=5), limit=timedelta(minutes=1), jitter=0, listed=[])
+    assert backoff == Backoff(first=5, limit=60, jitter=0)
+    assert [backoff.delay(attempt) for attempt in (1, 2, 9)] == [5.0, 10.0, 60.0]
+    assert Backoff(listed=[timedelta(seconds=2), 3], jitter=0).delay(1) == 2.0
+    assert (backoff.first, backoff.limit, hash(backoff)) == (5.0, 60.0, hash(Backoff(5, 2, 60, 0)))
+    assert replace(backoff, limit=7).delay(9) == 7.0
+    assert pickle.loads(pickle.dumps(backoff)) == backoff  # noqa: S301 - our own bytes
 
 
 def test_a_mapping_of_policies_goes_by_the_nearest_type() -> None:
@@ -126,6 +148,29 @@ def test_an_error_given_as_text_is_kept_as_given() -> None:
     outcome = after_failure(claimed(attempt=5), error_record("boom"), Terms())
     assert outcome.error is not None
     assert outcome.error.text == "boom"
+
+
+@pytest.mark.parametrize(
+    "text", ["http://x timed out", "C:\\path gone", "Foo:", "Foo: ", "note: x", "a.b: x", "Foo:  x"]
+)
+def test_a_text_that_only_has_a_colon_in_it_names_no_class_and_is_kept_unchanged(text: str) -> None:
+    assert (error_record(text).type, error_record(text).text) == ("", text)
+
+
+@pytest.mark.parametrize("name", ["Boom", "_Boom", "shop.errors.OutOfStock", "E2"])
+def test_a_text_that_names_a_class_is_found_by_it_and_kept_unchanged(name: str) -> None:
+    record = error_record(f"{name}: http://x timed out: 5 s")
+    assert (record.type, record.text) == (name, f"{name}: http://x timed out: 5 s")
+
+
+@pytest.mark.parametrize("delay", [float("nan"), -1.0, "soon", 1e300])
+def test_a_policy_of_ones_own_that_gives_no_delay_is_told(delay: Any) -> None:
+    class Odd(Backoff):
+        def delay(self, attempt: int, chance: Any = None) -> float:  # noqa: ARG002
+            return delay  # type: ignore[no-any-return]
+
+    with pytest.raises(ConfigurationError, match="the delay of the retry policy"):
+        after_error(claimed(), ValueError("no"), Terms(retry=Odd()))
 
 
 class Hostile(Exception):

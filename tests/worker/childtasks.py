@@ -78,11 +78,11 @@ def fail(kind: str) -> object:
 @app.task(run_in="process", max_attempts=1)
 def sleep(folder: Path, *, deaf: bool = False) -> str:
     """Sleep for an hour, and write down how it was woken."""
-    (folder / "began").write_text(str(os.getpid()), encoding="utf-8")
-    if deaf:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        (folder / "deaf").touch()
     try:
+        (folder / "began").write_text(str(os.getpid()), encoding="utf-8")  # within: the signal may come at once
+        if deaf:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            (folder / "deaf").touch()
         time.sleep(3600)
     finally:
         (folder / "cleaned").touch()
@@ -92,8 +92,8 @@ def sleep(folder: Path, *, deaf: bool = False) -> str:
 @app.task(run_in="process", max_attempts=1)
 async def asleep(folder: Path) -> None:
     """Do the same on an event loop."""
-    (folder / "began").write_text(str(os.getpid()), encoding="utf-8")
     try:
+        (folder / "began").write_text(str(os.getpid()), encoding="utf-8")
         await asyncio.sleep(3600)
     finally:
         (folder / "cleaned").touch()
@@ -102,8 +102,8 @@ async def asleep(folder: Path) -> None:
 @app.task(run_in="process")
 def stubborn(folder: Path) -> str:
     """Return in spite of SIGTERM."""
-    (folder / "began").write_text(str(os.getpid()), encoding="utf-8")
     try:
+        (folder / "began").write_text(str(os.getpid()), encoding="utf-8")
         time.sleep(3600)
     except SystemExit:
         return "done all the same"

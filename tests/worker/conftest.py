@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from millrace import Millrace, Worker
+from tests.worker.stages import Stage
 
 Hire = Callable[..., Worker]
 
@@ -25,6 +26,20 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Millrace]:
 def memory_app() -> Iterator[Millrace]:
     """An app in memory, where the store makes no difference."""
     with Millrace("memory://") as app:
+        yield app
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """A store that can be put out of reach and watched."""
+    return Stage()
+
+
+@pytest.fixture
+def staged(stage: Stage) -> Iterator[Millrace]:
+    """An app on the stage."""
+    store: Any = stage
+    with Millrace(store) as app:
         yield app
 
 

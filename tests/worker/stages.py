@@ -59,6 +59,10 @@ class Stage:
         self._check("rescue")
         return self.inner.rescue(**options)
 
+    def promote(self, **options: Any) -> int:
+        self._check("promote")
+        return self.inner.promote(**options)
+
     def register(self, worker: Any) -> None:
         self._check("register")
         self.inner.register(worker)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,19 +14,6 @@ from millrace.worker.steps import Steps
 from tests.worker.conftest import Hire
 from tests.worker.stages import Stage
 from tests.worker.waiting import PATIENCE, await_event, eventually
-
-
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
-@pytest.fixture
-def staged(stage: Stage) -> Iterator[Millrace]:
-    """An app on the stage."""
-    store: Any = stage
-    with Millrace(store) as app:
-        yield app
 
 
 def test_without_a_measured_pace_only_the_free_slots_are_claimed(staged: Millrace, hire: Hire) -> None:

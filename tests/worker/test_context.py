@@ -43,7 +43,7 @@ def test_the_context_tells_the_job_and_keeps_what_it_is_told(app: Millrace, hire
     eventually(lambda: len(app.logs(job)) == 2)
     go.set()
     job = job.wait(PATIENCE)
-    assert (job.result, job.progress) == ("whole", None)
+    assert (job.result, job.progress) == ("whole", Progress(0.25, "reading"))
     assert [(line.message, line.level, line.attempt, line.data) for line in app.logs(job)] == [
         ("read", 20, 1, {"lines": 3}),
         ("odd: \\ud800", 30, 1, {}),
@@ -123,6 +123,56 @@ def test_frequent_progress_keeps_the_newest(app: Millrace, hire: Hire) -> None:
     eventually(lambda: job.refresh().progress == Progress(0.999))
     go.set()
     assert job.wait(PATIENCE).progress == Progress(0.999)
+
+
+def test_the_progress_told_last_stays_on_a_completed_job(app: Millrace, hire: Hire) -> None:
+    @app.task
+    def count() -> str:
+        for number in range(100):
+            current_job().progress(number / 100, f"step {number}")
+        return "done"
+
+    hire(app)
+    job = count.enqueue().wait(PATIENCE)
+
+    assert (job.state, job.progress) == ("completed", Progress(0.99, "step 99"))
+    assert app.retry(job).progress is None
+
+
+def test_a_log_line_takes_arguments_as_logging_does(app: Millrace) -> None:
+    job = app.task(log_all).enqueue()
+    app.drain()
+
+    assert job.refresh().error is None
+    lines = app.logs(job)
+    assert [(line.message, line.level) for line in lines[:6]] == [
+        ("a 1", 20),
+        ("50 %", 20),
+        ("100 % sure", 10),
+        ("b of c", 30),
+        ("one 2 [its arguments do not fit: TypeError: not all arguments converted during string formatting]", 40),
+        ("%d [its arguments do not fit: TypeError: %d format: a real number is required, not str]", 20),
+    ]
+    assert lines[0].data == {"lines": 3}
+    first, *_, last = lines[6].message.splitlines()
+    assert (first, last, lines[6].level) == ("x is none", "ValueError: not this one", 40)
+    assert "in log_all" in lines[6].message
+    assert lines[7].message == "nothing is wrong"
+
+
+def log_all() -> None:
+    log = current_job().log
+    log.info("a %s", 1, lines=3)
+    log.info("50 %")
+    log.debug("%d %% sure", 100)
+    log.warning("%(b)s of %(c)s", {"b": "b", "c": "c"})
+    log.error("one 2", 3)  # noqa: PLE1205 - that is what is tried
+    log.info("%d", "x")
+    try:
+        raise ValueError("not this one")  # noqa: TRY301
+    except ValueError:
+        log.exception("%s is none", "x")
+    log.exception("nothing is wrong")  # noqa: LOG004 - that is what is tried
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan"), "half", None, True])

@@ -8,12 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from uuid import UUID
-
-import pytest
 
 from millrace import JobState, Millrace, current_job
 from millrace.job import JobRow
@@ -25,19 +22,6 @@ from millrace.worker.uptime import uptime
 from tests.worker.conftest import Hire
 from tests.worker.stages import Stage, out_of_reach
 from tests.worker.waiting import PATIENCE, await_event, eventually
-
-
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
-@pytest.fixture
-def staged(stage: Stage) -> Iterator[Millrace]:
-    """An app on the stage."""
-    store: Any = stage
-    with Millrace(store) as app:
-        yield app
 
 
 def test_a_long_job_keeps_its_lease_and_runs_once(app: Millrace, hire: Hire) -> None:

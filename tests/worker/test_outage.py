@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,19 +14,6 @@ from millrace.errors import StoreUnavailable
 from tests.worker.conftest import Hire
 from tests.worker.stages import Stage, out_of_reach
 from tests.worker.waiting import PATIENCE, await_event, eventually
-
-
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
-@pytest.fixture
-def staged(stage: Stage) -> Iterator[Millrace]:
-    """An app on the stage."""
-    store: Any = stage
-    with Millrace(store) as app:
-        yield app
 
 
 def whole(_: str) -> None:

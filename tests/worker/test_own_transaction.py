@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -12,9 +13,19 @@ from typing import Any
 
 import pytest
 
-from millrace import Backoff, ConfigurationError, LeaseLost, Millrace, NotSupported, PayloadError, Worker, current_job
+from millrace import (
+    Backoff,
+    ConfigurationError,
+    LeaseLost,
+    Millrace,
+    NotSupported,
+    PayloadError,
+    Snooze,
+    Worker,
+    current_job,
+)
 from tests.worker.conftest import Hire
-from tests.worker.waiting import PATIENCE, await_event
+from tests.worker.waiting import PATIENCE, await_event, eventually
 
 
 @pytest.fixture
@@ -115,6 +126,112 @@ def test_an_error_after_the_commit_changes_nothing(own: Millrace, path: Path) ->
 
     assert own.drain() == {"completed": 1}
     assert (job.refresh().state, job.refresh().result, effects(path)) == ("completed", "done", 1)
+
+
+@pytest.mark.parametrize("on_loop", [False, True])
+@pytest.mark.parametrize("drained", [False, True])
+def test_a_handler_that_raises_after_its_commit_is_told_and_counted_as_completed(
+    own: Millrace, path: Path, caplog: pytest.LogCaptureFixture, *, on_loop: bool, drained: bool
+) -> None:
+    def fail_late() -> None:
+        with closing(begin(path)) as connection:
+            current_job().complete("done", connection=connection)
+            connection.execute("COMMIT")
+        raise ValueError("too late")
+
+    async def fail_late_on_loop() -> None:
+        await asyncio.sleep(0)
+        fail_late()
+
+    job = own.task(name="late")(fail_late_on_loop if on_loop else fail_late).enqueue()
+    with caplog.at_level(logging.DEBUG, "millrace.worker"):
+        if drained:
+            own.drain()
+        else:
+            worker = Worker(own, burst=True)
+            worker.run()
+            assert (worker.summary.outcomes, worker.summary.lost) == ({"completed": 1}, 0)
+
+    assert [("WARNING", "completed")] == ends(caplog)
+    (told,) = (record for record in caplog.records if hasattr(record, "event"))
+    assert told.getMessage() == (
+        f"late {job.id} (queue default, try 1 of 5) completed in its own transaction; that its handler raised "
+        "afterwards changes nothing: ValueError: too late"
+    )
+    assert told.exc_info is not None
+    assert told.exc_info[0] is ValueError
+
+
+def test_what_ends_in_its_own_transaction_is_told_once_as_it_ended(
+    own: Millrace, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    @own.task(retry=Backoff.fixed(0))
+    def work(ending: str) -> None:
+        with closing(begin(path)) as connection:
+            current_job().complete("done", connection=connection)
+            if current_job().attempt == 1 and ending != "well":
+                connection.execute("ROLLBACK")
+                if ending == "raising":
+                    raise ValueError("after all")
+                return
+            connection.execute("COMMIT")
+
+    for ending, expected in (
+        ("well", [("DEBUG", "completed")]),
+        ("returning", [("WARNING", "failed"), ("DEBUG", "completed")]),
+        ("raising", [("WARNING", "failed"), ("DEBUG", "completed")]),
+    ):
+        caplog.clear()
+        work.enqueue(ending)
+        with caplog.at_level(logging.DEBUG, "millrace.worker"):
+            Worker(own, burst=True).run()
+        assert ends(caplog) == expected, ending
+
+
+def test_what_a_handler_asks_for_after_its_commit_changes_nothing(
+    own: Millrace, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    @own.task
+    def work() -> None:
+        with closing(begin(path)) as connection:
+            current_job().complete("done", connection=connection)
+            connection.execute("COMMIT")
+        raise Snooze(60)
+
+    job = work.enqueue()
+    assert own.drain() == {"completed": 1}
+
+    assert job.refresh().state == "completed"
+    assert "what came afterwards changes nothing: snoozed" in caplog.text
+
+
+def test_progress_that_is_written_after_the_commit_takes_nothing_from_it(
+    own: Millrace, path: Path, hire: Hire, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It finds the claim ended, by the handler itself and not by another's hand."""
+
+    @own.task
+    def work() -> None:
+        current_job().progress(0.5)
+        current_job().progress(1.0)  # within a tenth of a second of the first: it waits
+        with closing(begin(path)) as connection:
+            current_job().complete("done", connection=connection)
+            connection.execute("COMMIT")
+        floor.notes.flush()
+
+    worker = hire(own, concurrency=1)
+    floor: Any = worker._shift.floor  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess, reportPrivateUsage]
+    job = work.enqueue()
+    eventually(lambda: worker.summary.attempts + worker.summary.lost == 1)
+
+    assert (worker.summary.outcomes, worker.summary.lost) == ({"completed": 1}, 0)
+    assert job.refresh().result == "done"
+    assert "is told to stop" not in caplog.text
+
+
+def ends(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Return the ends of attempts that were told: level and event."""
+    return [(record.levelname, str(vars(record)["event"])) for record in caplog.records if "event" in vars(record)]
 
 
 def test_a_lost_lease_is_raised_so_that_the_handler_rolls_back(own: Millrace, path: Path, hire: Hire) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -274,9 +275,21 @@ def test_whatever_is_logged_beside_a_line_is_written(data: dict[str, Any], writt
 def test_a_long_line_is_cut_to_its_size() -> None:
     line = log_line(row(), 5, 20, "x" * 100_000, {"y": "y" * 100_000})
 
-    assert len(line.message.encode()) <= MAX_LINE_BYTES
     assert line.data is not None
-    assert len(line.data) <= MAX_LINE_BYTES
+    assert len(line.message.encode()) + len(line.data) <= MAX_LINE_BYTES
+    assert "y" in json.loads(line.data)["cut"]
+
+
+@pytest.mark.parametrize("message", ["", "short", "x" * 3000, "ä" * 5000, "x" * (MAX_LINE_BYTES - 5)])
+@pytest.mark.parametrize("value", ["", "y" * 3000, '"' * 9000, "\n" * 5000, "ö" * 5000, "y" * 2_000_000])
+def test_message_and_values_fit_together_and_stay_json(message: str, value: str) -> None:
+    line = log_line(row(), 5, 20, message, {"value": value})
+
+    assert line.data is not None
+    assert len(line.message.encode()) + len(line.data) <= MAX_LINE_BYTES
+    assert set(json.loads(line.data)) <= {"value", "cut"}
+    if len(message.encode()) <= MAX_LINE_BYTES // 2:
+        assert line.message == message
 
 
 def test_the_clock_goes_on() -> None:

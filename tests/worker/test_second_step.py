@@ -94,7 +94,7 @@ def drain(store: TwoAtOnce, kind: str, hire: Hire, *, slots: int, jobs: int) -> 
 def test_a_second_step_is_done_beside_one_that_goes_on(kind: str, hire: Hire) -> None:
     store = TwoAtOnce()
     drain(store, kind, hire, slots=MANY, jobs=MANY)
-    assert store.seconds[0] >= SECOND
+    assert store.seconds[0] >= SECOND * 9 // 10  # how far to claim ahead is reckoned anew for the request: a few less
 
 
 class Looking:

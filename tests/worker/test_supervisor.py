@@ -81,6 +81,22 @@ def test_a_command_that_is_wrong_is_not_tried_again() -> None:
     assert supervisor.restarts.count == 0
 
 
+def test_one_that_is_refused_when_it_is_started_again_is_tried_again_and_costs_the_others_nothing(
+    tmp_path: Path,
+) -> None:
+    """Exit code 2 of a first start is a mistake; later it is a right that was taken away, and may come back."""
+    once = "import sys, pathlib\npathlib.Path(sys.argv[1], 'refuses').exists() and sys.exit(2)\n" + WAITER
+    supervisor = Supervisor([sys.executable, "-c", once, str(tmp_path)], 2)
+    with running(supervisor) as codes:
+        eventually(lambda: len(list(tmp_path.iterdir())) == 2)
+        first, second = supervisor.pids
+        (tmp_path / "refuses").touch()
+        os.kill(first, signal.SIGKILL)
+        assert supervisor.restarts.wait(2)
+        assert supervisor.pids == [second]
+    assert codes == [0]
+
+
 def test_one_that_does_not_end_is_killed_and_the_exit_code_is_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from millrace.cli.command import command, json_option, url_option
+from millrace.cli.completing import complete_queue
 from millrace.cli.kinds import OBJECT, STATE
 from millrace.cli.output import complain, plural, say, say_json
+from millrace.cli.progress import counted
 from millrace.cli.record import job_record
 from millrace.cli.target import is_dotted, is_id, job_id, looks_like_app, opened
 from millrace.errors import DuplicateJob, InvalidTransition, JobNotFound, MillraceError
 from millrace.job import Job
-from millrace.states import DELETABLE
+from millrace.reader import read_states
+from millrace.states import CANCELLABLE, DELETABLE, RETRYABLE, JobState
+
+if TYPE_CHECKING:
+    from millrace import Millrace
 
 __all__ = ["cancel", "delete", "retry"]
 
@@ -29,7 +36,9 @@ def _filters(function: F) -> F:
         click.option("--error", metavar="CLASS", help="With --all: only where the last error is of this class."),
         click.option("--tag", metavar="NAME", help="With --all: only jobs with this tag."),
         click.option("--task", metavar="NAME", help="With --all: only jobs of this task."),
-        click.option("--queue", metavar="NAME", help="With --all: only jobs of this queue."),
+        click.option(
+            "--queue", metavar="NAME", shell_complete=complete_queue, help="With --all: only jobs of this queue."
+        ),
         click.option(
             "--state", "states", type=STATE, multiple=True, help="With --all: only jobs in this state (repeatable)."
         ),
@@ -53,7 +62,10 @@ def cancel(words: tuple[str, ...], url: str | None, *, every: bool, as_json: boo
     where, ids = _chosen(words, url, filters, every=every)
     with opened(where, url) as app:
         if every:
-            return _told_number("cancelled", app.cancel_all(**_given(filters)), as_json=as_json)
+            chosen = _given(filters)
+            with counted(app, "cancel", "cancelling", _number(app, chosen, CANCELLABLE), shown=not as_json):
+                number = app.cancel_all(**chosen)
+            return _told_number("cancelled", number, as_json=as_json)
         return _one_by_one(app.cancel, ids, as_json=as_json)
 
 
@@ -63,10 +75,16 @@ def cancel(words: tuple[str, ...], url: str | None, *, every: bool, as_json: boo
 millrace retry tasks:app 01a20f03-ba98-71c8-bf2d-fe9bd6462754
 millrace retry tasks:app 01a20f03-ba98-71c8-bf2d-fe9bd6462754 --args '{"a": 2, "b": 4}'
 millrace retry tasks:app --all --error TimeoutError
+millrace retry tasks:app --all --task mail.send --args '{"server": "backup"}'
 millrace retry tasks:app --all --state cancelled --queue mail""",
 )
 @_filters
-@click.option("--args", type=OBJECT, metavar="JSON", help="New arguments in place of the old, for one job.")
+@click.option(
+    "--args",
+    type=OBJECT,
+    metavar="JSON",
+    help="New arguments in place of the old. With --all: new values for these, the others stay.",
+)
 def retry(
     words: tuple[str, ...],
     url: str | None,
@@ -81,12 +99,14 @@ def retry(
     With --all and no --state, it takes the dead ones.
     """
     where, ids = _chosen(words, url, filters, every=every)
-    if args is not None and len(ids) != 1:
-        raise click.UsageError("--args is for one job; give its ID")
+    if args is not None and not every and len(ids) != 1:
+        raise click.UsageError("--args is for one job, or for all that match; give one ID, or --all")
     with opened(where, url) as app:
         if every:
             chosen: Filters = {"state": "dead", **_given(filters)}
-            return _told_number("retried", app.retry_all(**chosen), as_json=as_json)
+            with counted(app, "retry", "retrying", _number(app, chosen, RETRYABLE), shown=not as_json):
+                number = app.retry_all(**chosen, args=args)
+            return _told_number("retried", number, as_json=as_json)
         return _one_by_one(lambda each: app.retry(each, args), ids, as_json=as_json)
 
 
@@ -110,7 +130,9 @@ def delete(words: tuple[str, ...], url: str | None, *, every: bool, as_json: boo
     with opened(where, url) as app:
         if every:
             chosen: Filters = {"state": DELETABLE, **_given(filters)}
-            return _told_number("deleted", app.delete_all(**chosen), as_json=as_json)
+            with counted(app, "delete", "deleting", _number(app, chosen, DELETABLE), shown=not as_json):
+                number = app.delete_all(**chosen)
+            return _told_number("deleted", number, as_json=as_json)
         return _one_by_one(app.delete, ids, as_json=as_json, verb="deleted")
 
 
@@ -140,6 +162,14 @@ def _given(filters: Filters) -> Filters:
     """Give the filters by the names that the app's verbs have for them."""
     named = {"state": filters["states"] or None, **{key: filters[key] for key in ("queue", "task", "tag", "error")}}
     return {key: value for key, value in named.items() if value is not None}
+
+
+def _number(app: Millrace, chosen: Filters, states: frozenset[JobState]) -> int | None:
+    """Count what will be looked at, where counting by state and queue tells that and somebody looks."""
+    if not sys.stderr.isatty() or any(chosen.get(name) for name in ("task", "tag", "error")):
+        return None
+    wanted = read_states(chosen.get("state")) or states
+    return sum(number for state, number in app.counts(chosen.get("queue")).items() if state in wanted & states)
 
 
 def _told_number(verb: str, number: int, *, as_json: bool) -> int:

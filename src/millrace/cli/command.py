@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["Command", "command", "json_option", "url_option", "words", "write_examples"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 
 
 class Command(click.Command):
@@ -43,9 +47,9 @@ def write_examples(formatter: click.HelpFormatter, examples: str) -> None:
             formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
 
 
-def words(form: str) -> Callable[[F], F]:
+def words(form: str, *, complete: Complete | None = None) -> Callable[[F], F]:
     """Take the words of the command line as a tuple; `form` is what the help shows for them."""
-    return click.argument("words", nargs=-1, metavar=form)
+    return click.argument("words", nargs=-1, metavar=form, shell_complete=complete)
 
 
 def url_option(function: F) -> F:

@@ -14,6 +14,7 @@ from millrace.cli.copying import (
     Copied,
     copy_jobs,
     copy_queues,
+    copy_schedules,
     refuse_absent,
     refuse_same,
     refuse_strangers,
@@ -60,6 +61,7 @@ def copy(from_url: str, to_url: str, *, merge: bool, as_json: bool) -> int:
             for _ in copy_jobs(giver, taker, copied):
                 bar.update(copied.seen - seen)
                 seen = copied.seen
+        copy_schedules(source, target, copied)
         if as_json:
             say_json({"from": source.url, "to": target.url, **_record(copied), "source_workers": living})
         else:
@@ -129,6 +131,8 @@ def copy_lines(copied: Copied, source: str, target: str) -> Iterator[str]:
         yield f"{copied.cancelling} of them had been asked to cancel; ask again in the target: millrace cancel"
     if copied.queues:
         yield f"settings copied of {_several('queue', copied.queues)}"
+    if copied.schedules:
+        yield f"copied {_several('schedule', copied.schedules)}"
     if copied.kept:
         yield f"settings in the target differ and stay, of {_several('queue', copied.kept)}"
     if copied.held:
@@ -148,6 +152,7 @@ def _record(copied: Copied) -> dict[str, Any]:
         "held": copied.held,
         "queues": copied.queues,
         "queues_kept": copied.kept,
+        "schedules": copied.schedules,
     }
 
 

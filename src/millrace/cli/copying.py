@@ -18,11 +18,21 @@ from millrace.errors import ConfigurationError, NotSupported
 from millrace.ids import new_id
 from millrace.messages import JobFilter, QueueSettings
 from millrace.records import QueueInfo
+from millrace.scheduling import Scheduling
 from millrace.states import ACTIVE, JobState
 from millrace.store import MAX_PAGE, Store
 from millrace.transfer import MAX_WHOLE, Transfer, WholeJob
 
-__all__ = ["Copied", "copy_jobs", "copy_queues", "refuse_absent", "refuse_same", "refuse_strangers", "transferable"]
+__all__ = [
+    "Copied",
+    "copy_jobs",
+    "copy_queues",
+    "copy_schedules",
+    "refuse_absent",
+    "refuse_same",
+    "refuse_strangers",
+    "transferable",
+]
 
 _MOMENT = 60 * SECOND
 _FIRST_PAGE = 50  #: jobs, until it is known what they weigh
@@ -40,6 +50,7 @@ class Copied:
         cancelling: Of these, those that had been asked to cancel.
         held: Jobs left out, because a live job of the target holds their unique key.
         queues: Queues whose settings were copied.
+        schedules: Schedules that were copied.
         kept: Queues whose settings in the target differ, and stay.
     """
 
@@ -48,6 +59,7 @@ class Copied:
         self.there = self.returned = self.cancelling = 0
         self.held: list[UUID] = []
         self.queues: list[str] = []
+        self.schedules: list[str] = []
         self.kept: list[str] = []
 
     @property
@@ -159,10 +171,18 @@ def copy_queues(source: Store, target: Store, copied: Copied) -> None:
 
 
 def _settings(queue: QueueInfo) -> QueueSettings:
-    return QueueSettings(queue.priority, queue.concurrency, queue.paused)
+    return QueueSettings(queue.priority, queue.concurrency, queue.paused, queue.pace)
 
 
 _DEFAULTS = _settings(QueueInfo(""))
+
+
+def copy_schedules(source: object, target: object, copied: Copied) -> None:
+    """Copy schedules with what has been seen to of their ticks; those that the target has already stay as they are."""
+    if isinstance(source, Scheduling) and isinstance(target, Scheduling):
+        for row in source.schedules():
+            if target.put_schedule(msgspec.structs.replace(row, rev=0)):
+                copied.schedules.append(row.name)
 
 
 def copy_jobs(source: Transfer, target: Transfer, copied: Copied) -> Iterator[Copied]:

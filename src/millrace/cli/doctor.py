@@ -16,7 +16,7 @@ from millrace.messages import Finding
 
 __all__ = ["doctor", "findings_lines", "versions"]
 
-_PACKAGES = ("millrace", "msgspec", "cronsim", "click", "apsw", "psycopg", "redis", "watchfiles", "rich")
+_PACKAGES = ("millrace", "msgspec", "cronsim", "click", "apsw", "psycopg", "hiredis", "watchfiles", "rich")
 _LEVELS = ("error", "warning", "note", "ok")
 _LEVEL = max(map(len, _LEVELS))
 

@@ -12,7 +12,7 @@ from millrace.cli.kinds import ARGUMENT, DURATION, MOMENT, json_object
 from millrace.cli.near import did_you_mean
 from millrace.cli.output import say, say_json
 from millrace.cli.record import job_record
-from millrace.cli.target import looks_like_app, opened
+from millrace.cli.target import looks_like_app, names_app, opened
 from millrace.cli.times import stamp
 from millrace.errors import UnknownTask
 from millrace.states import WAITING
@@ -68,14 +68,15 @@ def enqueue(
     if tags:
         chosen["tags"] = tags
     with opened(where, url) as app:
-        _refuse_unknown(app, name)
+        if names_app(where, url):
+            _refuse_unknown(app, name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a name that nobody here knows is what --url alone is for
             job = app.enqueue(NewJob(name, args, **chosen))
         if as_json:
             say_json(job_record(job) | {"duplicate": job.duplicate})
             return
-        due = f", due {stamp(job.scheduled_at)}" if job.state in WAITING else ""
+        due = f", due {stamp(job.scheduled_at)}" if job.state in WAITING and job.scheduled_at is not None else ""
         held = f" (holds the key {job.unique_key!r} already; nothing was stored)" if job.duplicate else ""
         say(f"{job.id}  {job.state.value}  {job.task} in queue {job.queue}{due}{held}")
 
@@ -102,10 +103,9 @@ def _read(words: tuple[str, ...], url: str | None) -> tuple[str | None, str, dic
 
 
 def _refuse_unknown(app: Millrace, name: str) -> None:
-    """Refuse a task that the app does not know; an app made of a URL alone knows none and takes all."""
+    """Refuse a task that the app does not know."""
     known = app.registry.names
-    if not known or name in known:
+    if name in known:
         return
-    raise UnknownTask(
-        f"the app has no task {name!r}{did_you_mean(name, known) or '; it has ' + ', '.join(sorted(known)[:5])}"
-    )
+    has = f"; it has {', '.join(sorted(known)[:5])}" if known else ", nor any other; name its modules in imports=[…]"
+    raise UnknownTask(f"the app has no task {name!r}{did_you_mean(name, known) or has}")

@@ -52,7 +52,8 @@ class Flow(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a line is shown."""
-        if event_of(record) != "completed" or self._level <= logging.DEBUG:
+        success = event_of(record) == "completed" and record.levelno == logging.DEBUG  # one with a warning is news
+        if not success or self._level <= logging.DEBUG:
             return record.levelno >= self._level
         if self._level > logging.INFO:
             return False

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["COMMANDS", "USAGE", "Commands", "Entry", "millrace"]
 
@@ -29,6 +32,8 @@ COMMANDS: dict[str, Entry] = {
     "enqueue": Entry("Run jobs", "enqueue", "Store one job."),
     "jobs": Entry("Look at jobs", "jobs", "List jobs, newest first."),
     "job": Entry("Look at jobs", "job", "Show one job with its attempts and its log."),
+    "tail": Entry("Look at jobs", "tail", "Follow events and logs of jobs as they happen."),
+    "top": Entry("Look at jobs", "top", "Show jobs, queues and workers live."),
     "stats": Entry("Look at jobs", "stats", "Count jobs by state and queue."),
     "cancel": Entry("Change jobs", "change", "Cancel jobs, waiting or running."),
     "retry": Entry("Change jobs", "change", "Run ended or failed jobs again."),
@@ -36,12 +41,14 @@ COMMANDS: dict[str, Entry] = {
     "queues": Entry("Queues and workers", "queues", "List queues, their settings and their jobs."),
     "pause": Entry("Queues and workers", "queues", "Stop claims from a queue."),
     "resume": Entry("Queues and workers", "queues", "Allow claims from a queue again."),
+    "schedules": Entry("Queues and workers", "schedules", "List schedules; pause, resume, run or delete one."),
     "workers": Entry("Queues and workers", "workers", "List the workers that report themselves."),
     "health": Entry("Keep it well", "health", "Tell whether jobs get done; exit 1 where they do not."),
     "doctor": Entry("Keep it well", "doctor", "Look for trouble in the store and its surroundings."),
     "purge": Entry("Keep it well", "purge", "Delete ended jobs of a certain age."),
     "migrate": Entry("Keep it well", "migrate", "Create or upgrade the store's schema."),
     "copy": Entry("Keep it well", "copy", "Copy all jobs of one store into another."),
+    "completion": Entry("Keep it well", "completion", "Print what lets a shell complete these words."),
 }
 
 EXAMPLES = """\
@@ -79,6 +86,15 @@ class Commands(click.Group):
 
             raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer commands with their summaries, none of which is loaded for that, and options."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=entry.summary) for name, entry in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by section."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -15,18 +15,19 @@ from millrace.cli.target import opened, split_words
 from millrace.cli.times import seconds_text
 from millrace.cli.workers import living_workers
 from millrace.clock import SECOND, micros
-from millrace.errors import MillraceError
+from millrace.errors import MillraceError, StoreUnavailable
 from millrace.messages import JobFilter, Waiting
+from millrace.scheduling import Scheduling
 from millrace.states import ACTIVE
 
 if TYPE_CHECKING:
     from millrace import Millrace
-    from millrace.records import WorkerRow
     from millrace.store import Store
 
 __all__ = ["LATE_SECONDS", "Problem", "find_problems", "health"]
 
-LATE_SECONDS = 5.0  #: a lease past for so long should have been taken back: workers look each second
+#: A lease past for so long should have been taken back where a worker lives, and a tick fired: each looks every second.
+LATE_SECONDS = 3.0
 _PAGE = 500
 _NAMED = 3
 
@@ -63,8 +64,9 @@ millrace health --url sqlite:///jobs.db --json""",
 def health(words: tuple[str, ...], url: str | None, *, max_wait: float, as_json: bool) -> int:
     """Tell whether jobs get done, and exit 1 with a sentence for each reason why not.
 
-    The store is out of reach; jobs are past their lease; a due job has waited longer than --max-wait; jobs wait for a
-    task that nobody knows; no worker is alive.
+    The store is out of reach or refuses; jobs are past their lease, and nobody is alive to take them back or has done
+    so within 3 s; a due job has waited longer than --max-wait; jobs wait for a task that nobody knows; no worker is
+    alive.
     """
     where, _ = split_words(words, url, least=0, most=0)
     with opened(where, url) as app:
@@ -72,7 +74,7 @@ def health(words: tuple[str, ...], url: str | None, *, max_wait: float, as_json:
             problems = list(find_problems(app, max_wait))
             state = f"{_jobs(app.depth())} for a worker in {app.store.url}"
         except MillraceError as error:  # whatever keeps this app from its store is news, not a mistake of the caller
-            problems, state = [Problem("store", f"the store {app.store.url} is out of reach: {error}")], ""
+            problems, state = [Problem("store", f"the store {app.store.url} {_kept_from(error)}: {error}")], ""
     if as_json:
         say_json({"healthy": not problems, "problems": problems})
     elif problems:
@@ -81,6 +83,11 @@ def health(words: tuple[str, ...], url: str | None, *, max_wait: float, as_json:
     else:
         say(f"healthy: {state}")
     return int(bool(problems))
+
+
+def _kept_from(error: MillraceError) -> str:
+    """Say what keeps us from a store: one that refuses has been reached."""
+    return "is out of reach" if isinstance(error, StoreUnavailable) else "cannot be used"
 
 
 def find_problems(app: Millrace, max_wait: float) -> Iterator[Problem]:
@@ -98,15 +105,15 @@ def find_problems(app: Millrace, max_wait: float) -> Iterator[Problem]:
     now = store.now()
     alive = living_workers(store)
     waiting = store.waiting(now=now)
-    yield from _past_lease(store, now)
+    yield from _past_lease(store, now - (micros(LATE_SECONDS) if alive else 0), now)
     yield from _waited(waiting, now, max_wait, {each.name for each in store.queues() if each.paused})
-    yield from _unknown(waiting, app.registry.names.union(*(_tasks(each) for each in alive)))
+    yield from _unknown(waiting, app.registry.names.union(*(each.tasks for each in alive)))
+    yield from _overdue(store, now)
     if not alive:
         yield Problem("workers", "no worker is alive; start one with millrace worker APP")
 
 
-def _past_lease(store: Store, now: int) -> Iterator[Problem]:
-    before = now - micros(LATE_SECONDS)
+def _past_lease(store: Store, before: int, now: int) -> Iterator[Problem]:
     late, oldest, cursor = 0, now, None
     while True:  # as many as workers have slots, never the whole store
         rows, cursor = store.page(JobFilter(states=ACTIVE), limit=_PAGE, cursor=cursor)
@@ -136,6 +143,17 @@ def _waited(waiting: list[Waiting], now: int, max_wait: float, paused: set[str])
         yield Problem("waiting", f"so has one in {len(late) - _NAMED} other queues or tasks; see millrace stats")
 
 
+def _overdue(store: object, now: int) -> Iterator[Problem]:
+    due = store.due_schedules(now=now - micros(LATE_SECONDS)) if isinstance(store, Scheduling) else []
+    for row in due[:_NAMED]:
+        if row.next is not None:
+            yield Problem(
+                "schedules", f"schedule {row.name} is overdue by {_seconds(now - row.next)}; no worker fires it"
+            )
+    if len(due) > _NAMED:
+        yield Problem("schedules", f"so are {len(due) - _NAMED} other schedules; see millrace schedules")
+
+
 def _unknown(waiting: list[Waiting], known: Iterable[str]) -> Iterator[Problem]:
     tasks: dict[str, int] = {}
     for each in waiting:
@@ -145,11 +163,6 @@ def _unknown(waiting: list[Waiting], known: Iterable[str]) -> Iterator[Problem]:
         names = ", ".join(f"{name!r}" for name in sorted(tasks)[:_NAMED])
         more = f" and {len(tasks) - _NAMED} more" if len(tasks) > _NAMED else ""
         yield Problem("tasks", f"{_jobs(sum(tasks.values()))} for a task that nobody knows: {names}{more}")
-
-
-def _tasks(worker: WorkerRow) -> Iterable[str]:
-    info: dict[str, Any] = msgspec.json.decode(worker.info)
-    return [str(each) for each in info.get("tasks") or ()]
 
 
 def _jobs(number: int) -> str:

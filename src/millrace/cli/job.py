@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from logging import getLevelName
 from typing import Any
+from uuid import UUID
 
 import click
 import msgspec
@@ -16,6 +17,7 @@ from millrace.cli.record import job_record, plain
 from millrace.cli.target import job_id, opened, split_words
 from millrace.cli.times import ago, seconds_text, stamp, until
 from millrace.clock import to_datetime
+from millrace.followups import Following
 from millrace.job import Job
 from millrace.records import Attempt, LogLine
 from millrace.states import ACTIVE, WAITING, OutcomeKind
@@ -57,8 +59,11 @@ def job(words: tuple[str, ...], url: str | None, *, all_logs: bool, as_json: boo
             )
             return
         now = to_datetime(app.store.now())
+        followers = app.store.followers([found.row.id])[0] if isinstance(app.store, Following) else ()
         for line in job_lines(found, attempts, logs if all_logs else logs[-_LOG_LINES:], now, width()):
             say(line)
+        for follower in followers:
+            say(f"{'followers':<{_LABEL}}{UUID(bytes=follower)}")
         if not all_logs and len(logs) > _LOG_LINES:
             say(f"{len(logs) - _LOG_LINES} earlier log lines; --logs shows them", to_stderr=True)
 
@@ -106,7 +111,15 @@ def _facts(found: Job[Any], now: datetime) -> Iterator[tuple[str, str]]:
     yield "tries", f"{found.attempt} of {found.max_attempts}{crashes}"
     yield "created", f"{stamp(found.created_at)}, {ago(found.created_at, now)} ago"
     if found.state in WAITING:
-        yield "due", f"{stamp(found.scheduled_at)}, {until(found.scheduled_at, now)}"
+        held = found.scheduled_at is None
+        yield (
+            "due",
+            "when its parents have completed"
+            if held
+            else (f"{stamp(found.scheduled_at)}, {until(found.scheduled_at, now)}"),
+        )
+    if found.after:
+        yield "after", ", ".join(map(str, found.after))
     if found.started_at is not None:
         yield "started", f"{stamp(found.started_at)}, {ago(found.started_at, now)} ago"
     if found.state in ACTIVE:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from millrace.cli.command import command, json_option, url_option, words
+from millrace.cli.completing import complete_queue
 from millrace.cli.kinds import STATE
 from millrace.cli.output import Column, say, say_json, table, width
 from millrace.cli.record import job_record
@@ -21,16 +22,16 @@ from millrace.states import WAITING, JobState
 __all__ = ["jobs", "jobs_table"]
 
 _COLUMNS = (
-    Column("ID"),
+    Column("ID", tail=True),
     Column("STATE"),
     Column("TASK", least=8, tail=True),
-    Column("QUEUE", rank=2, least=6),
-    Column("PRIORITY", rank=5, right=True),
-    Column("TRY", rank=1, right=True),
-    Column("AGE", right=True),
-    Column("DUE", rank=4, right=True),
-    Column("TAGS", rank=6, least=6),
-    Column("ERROR", rank=3, least=16),
+    Column("QUEUE", rank=3, least=6),
+    Column("PRIORITY", rank=6, right=True),
+    Column("TRY", rank=2, right=True),
+    Column("AGE", rank=1, right=True),
+    Column("DUE", rank=5, right=True),
+    Column("TAGS", rank=7, least=6),
+    Column("ERROR", rank=4, least=16),
 )
 
 
@@ -44,7 +45,7 @@ millrace jobs --url sqlite:///jobs.db --limit 500 --json""",
 @words("[APP]")
 @url_option
 @click.option("--state", "states", type=STATE, multiple=True, help="Only jobs in this state (repeatable).")
-@click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
+@click.option("--queue", metavar="NAME", shell_complete=complete_queue, help="Only jobs of this queue.")
 @click.option("--task", metavar="NAME", help="Only jobs of this task.")
 @click.option("--tag", metavar="NAME", help="Only jobs with this tag.")
 @click.option("--unique-key", metavar="KEY", help="Only jobs that were given this key.")
@@ -105,7 +106,7 @@ def _cells(job: Job[Any], now: datetime) -> tuple[str, ...]:
         str(job.priority) if job.priority else "",
         f"{job.attempt}/{job.max_attempts}",
         ago(job.created_at, now),
-        until(job.scheduled_at, now) if waits and job.state is not JobState.PENDING else "",
+        until(job.scheduled_at, now) if waits and job.state is not JobState.PENDING and job.scheduled_at else "",
         ",".join(job.tags),
         job.error or "",
     )

@@ -6,6 +6,7 @@ import click
 
 from millrace.cli.command import command, json_option, url_option, words
 from millrace.cli.output import say, say_json
+from millrace.cli.progress import busy
 from millrace.cli.target import opened, split_words
 from millrace.errors import NotSupported
 from millrace.script import SchemaScript
@@ -46,7 +47,8 @@ def migrate(words: tuple[str, ...], url: str | None, *, as_sql: bool, since: int
                 for line in lines:
                     say(line)
             return
-        done = list(app.migrate())
+        with busy(f"migrating {app.store.url}", shown=not as_json):
+            done = list(app.migrate())
         if as_json:
             say_json({"done": done})
             return

@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
-from unicodedata import east_asian_width
+from unicodedata import category, east_asian_width
 
 import click
 import msgspec
@@ -56,7 +56,7 @@ class Column(NamedTuple):
     Attributes:
         title: Its heading.
         rank: 0 stays always; of the others the highest goes first where the terminal is narrow.
-        least: The cells it may be cut down to; 0 is never cut.
+        least: The cells it may be cut down to; with 0 it stays whole while there is any other way to fit.
         right: Numbers stand to the right.
         tail: Where it is cut, the end stays: of a dotted name that is the part that differs.
     """
@@ -147,14 +147,20 @@ def shown_width(text: str) -> int:
     >>> shown_width("abc"), shown_width("日本")
     (3, 4)
     """
-    return len(text) if text.isascii() else sum(2 if east_asian_width(each) in "WF" else 1 for each in text)
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def _cells(character: str) -> int:
+    if category(character) in {"Mn", "Me"}:  # a mark upon the character before
+        return 0
+    return 2 if east_asian_width(character) in "WF" else 1
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], room: int | None) -> list[str]:
     """Lay out rows under headings, in at most `room` cells where that is given.
 
-    Columns go by rank, then give up cells down to their `least`; a column that is empty in every row is left out
-    unless its rank is 0. Cells that are a state have its colour.
+    Columns go by rank, then give up cells down to their `least`, then the widest go on; a column that is empty in every
+    row is left out unless its rank is 0. Cells that are a state have its colour.
 
     >>> for line in table([Column("NAME"), Column("N", right=True)], [("a", "1"), ("long", "20")], None):
     ...     print(click.unstyle(line))
@@ -192,6 +198,8 @@ def _fit(columns: Sequence[Column], kept: list[int], widths: dict[int, int], roo
     while excess() > 0 and spare() > 0:
         widest = max((n for n in kept if columns[n].least), key=lambda n: widths[n] - columns[n].least)
         widths[widest] -= 1
+    while excess() > 0 and max(widths[n] for n in kept) > 1:  # so narrow that nothing can stay whole
+        widths[max(kept, key=lambda n: widths[n])] -= 1
 
 
 def _line(parts: Sequence[tuple[Column, str, int]], *, styled: bool) -> str:
@@ -214,6 +222,9 @@ def clip(text: str, cells: int) -> str:
     """
     if shown_width(text) <= cells:
         return text
-    while text and shown_width(text) > cells - 1:
-        text = text[:-1]
-    return text + _ELLIPSIS
+    left = cells - 1
+    for number, each in enumerate(text):
+        left -= _cells(each)
+        if left < 0:
+            return text[:number] + _ELLIPSIS
+    return text

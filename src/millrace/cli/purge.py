@@ -7,6 +7,7 @@ import click
 from millrace.cli.command import command, json_option, url_option, words
 from millrace.cli.kinds import DURATION
 from millrace.cli.output import plural, say, say_json
+from millrace.cli.progress import counted
 from millrace.cli.target import opened, split_words
 from millrace.states import FINAL
 
@@ -40,7 +41,8 @@ def purge(
     """Delete ended jobs of a certain age, sooner than their retention would."""
     where, _ = split_words(words, url, least=0, most=0)
     with opened(where, url) as app:
-        number = app.purge(older_than=older_than, states=states)
+        with counted(app, "purge", "deleting", None, shown=not as_json):
+            number = app.purge(older_than=older_than, states=states)
         if as_json:
             say_json({"deleted": number})
         else:

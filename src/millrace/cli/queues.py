@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from millrace.cli.command import command, json_option, url_option, words
+from millrace.cli.completing import complete_queue
 from millrace.cli.output import Column, say, say_json, table, width
 from millrace.cli.record import queue_record
 from millrace.cli.target import opened, split_words
@@ -21,6 +22,7 @@ _COLUMNS = (
     Column("STATUS", least=6),
     Column("PRIORITY", rank=2, right=True),
     Column("LIMIT", rank=1, right=True),
+    Column("RATE", rank=1, right=True),
     Column("LATER", right=True),
     Column("PENDING", right=True),
     Column("RUNNING", right=True),
@@ -41,8 +43,8 @@ millrace queues --url sqlite:///jobs.db --json""",
 def queues(words: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
     """List the queues that have settings or jobs.
 
-    LIMIT is how many of its jobs may run at once over all workers; LATER counts jobs that are not due yet, retries
-    included.
+    LIMIT is how many of its jobs may run at once over all workers, RATE how many may begin in a time; LATER counts jobs
+    that are not due yet, retries included.
     """
     where, _ = split_words(words, url, least=0, most=0)
     with opened(where, url) as app:
@@ -61,7 +63,7 @@ def queues(words: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
     examples="""\
 millrace pause tasks:app mail""",
 )
-@words("[APP] QUEUE")
+@words("[APP] QUEUE", complete=complete_queue)
 @url_option
 @json_option
 def pause(words: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
@@ -77,7 +79,7 @@ def pause(words: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
     examples="""\
 millrace resume tasks:app mail""",
 )
-@words("[APP] QUEUE")
+@words("[APP] QUEUE", complete=complete_queue)
 @url_option
 @json_option
 def resume(words: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
@@ -101,7 +103,7 @@ def queues_table(found: list[QueueInfo], room: int | None) -> list[str]:
     """Lay out queues with their settings, in `room` cells where that is given.
 
     >>> queues_table([QueueInfo("mail")], None)[1].split()
-    ['mail', 'open', '0', '-', '0', '0', '0', '0', '0']
+    ['mail', 'open', '0', '-', '-', '0', '0', '0', '0', '0']
     """
     return table(_COLUMNS, [_cells(each) for each in found], room)
 
@@ -115,6 +117,7 @@ def _cells(queue: QueueInfo) -> tuple[str, ...]:
         "paused" if queue.paused else "open",
         str(queue.priority),
         "-" if queue.concurrency is None else str(queue.concurrency),
+        queue.rate or "-",
         number(*WAITING),
         number(JobState.PENDING),
         number(*ACTIVE),

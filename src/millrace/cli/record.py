@@ -55,7 +55,9 @@ def queue_record(queue: QueueInfo) -> dict[str, Any]:
     >>> queue_record(QueueInfo("mail"))["paused"]
     False
     """
-    return plain(queue)
+    record = plain(queue)
+    del record["pace"]
+    return record | {"rate": queue.rate}
 
 
 def worker_record(worker: WorkerInfo) -> dict[str, Any]:

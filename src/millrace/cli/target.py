@@ -20,11 +20,12 @@ from uuid import UUID
 import click
 
 from millrace.errors import ConfigurationError
+from millrace.importing import import_failure
 
 if TYPE_CHECKING:
     from millrace import Millrace
 
-__all__ = ["is_dotted", "is_id", "job_id", "load_app", "looks_like_app", "opened", "split_words"]
+__all__ = ["is_dotted", "is_id", "job_id", "load_app", "looks_like_app", "names_app", "opened", "split_words"]
 
 APP_VARIABLE = "MILLRACE_APP"
 URL_VARIABLE = "MILLRACE_URL"
@@ -114,6 +115,15 @@ def opened(where: str | None, url: str | None) -> Generator[Millrace, None, None
         yield app
 
 
+def names_app(where: str | None, url: str | None) -> bool:
+    """Tell whether `opened` gives an app of the user's, with its tasks, and not one made of a URL alone.
+
+    >>> names_app("tasks:app", None), names_app(None, "sqlite:///jobs.db")
+    (True, False)
+    """
+    return where is not None or (url is None and bool(os.environ.get(APP_VARIABLE)))
+
+
 def _chosen(where: str | None, url: str | None) -> Millrace:
     if where is not None:
         return load_app(where)
@@ -192,24 +202,7 @@ def _imported(name: str, where: str) -> ModuleType:
 
 
 def _broken(name: str, error: Exception) -> ConfigurationError:
-    """Say where in the user's code an import failed: the last line of it that was reached."""
-    place = ""
-    if isinstance(error, SyntaxError) and error.filename:
-        place = f" at {_short(error.filename)}:{error.lineno}"
-    else:
-        step = error.__traceback__
-        while step is not None:
-            file = step.tb_frame.f_code.co_filename
-            if not file.startswith("<") and file != __file__ and "importlib" not in file:
-                place = f" at {_short(file)}:{step.tb_lineno}"
-            step = step.tb_next
-    told = error.msg if isinstance(error, SyntaxError) else error
-    return ConfigurationError(f"module {name} cannot be imported: {type(error).__name__}: {told}{place}")
-
-
-def _short(file: str) -> str:
-    path = Path(file)
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return ConfigurationError(f"module {name} cannot be imported: {import_failure(error)}")
 
 
 def _what(value: object) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from millrace.cli.command import command, json_option, url_option, words
+from millrace.cli.completing import complete_queue
 from millrace.cli.kinds import DURATION, SLOTS
 from millrace.cli.output import plural
 from millrace.cli.parent import child_environment, ending_with_parent
@@ -23,10 +24,12 @@ from millrace.states import OutcomeKind
 
 if TYPE_CHECKING:
     from millrace import Millrace, Worker
+    from millrace.worker.gathering import Gathering
 
 __all__ = ["worker"]
 
 _NAMES_SHOWN = 6
+_OWN = ("--processes", "--metrics-port", "--metrics-host")  # what is for the parent of several processes alone
 _LOGGER = logging.getLogger("millrace.worker")
 
 
@@ -37,11 +40,19 @@ millrace worker tasks:app
 millrace worker tasks:app --queue mail --queue default --concurrency 20
 millrace worker tasks:app --processes 4 --reserve high=2
 millrace worker tasks:app --burst
+millrace worker tasks:app --metrics-port 9100
 millrace worker tasks:app --reload --log-level debug""",
 )
 @words("[APP]")
 @url_option
-@click.option("--queue", "queues", multiple=True, metavar="NAME", help="Claim from this queue only (repeatable).")
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_queue,
+    help="Claim from this queue only (repeatable).",
+)
 @click.option("--task", "tasks", multiple=True, metavar="NAME", help="Run this task only (repeatable).")
 @click.option(
     "--concurrency", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Jobs at once in each process."
@@ -59,6 +70,15 @@ millrace worker tasks:app --reload --log-level debug""",
     show_default=True,
     metavar="DURATION",
     help="How long running jobs have to end after a signal: 30, 30s, 5m.",
+)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Serve /metrics for Prometheus and /healthz on this port; 0 takes a free one and says which.",
+)
+@click.option(
+    "--metrics-host", default="127.0.0.1", show_default=True, metavar="HOST", help="The address of that port."
 )
 @click.option("--reload", is_flag=True, help="Start anew when the code changes; for development.")
 @click.option(
@@ -109,36 +129,48 @@ def _work(where: str | None, url: str | None, **options: Any) -> int:
         )
         with _log(options["log_level"], made, as_json=options["as_json"]) as tell, ending_with_parent():
             began = time.monotonic()
-            tell(_beginning(app, options))
-            code = _run_several(app, options) if options["processes"] > 1 else made.run()
+            code = _run(app, made, options, tell)
             tell(f"worker {os.getpid()} was up for {seconds_text(time.monotonic() - began)}; exit code {code}")
         return code
 
 
-def _run_several(app: Millrace, options: Mapping[str, Any]) -> int:
+def _run(app: Millrace, made: Worker, options: Mapping[str, Any], tell: Callable[[str], None]) -> int:
+    """Run the worker, or several; what they measure is told while they run."""
+    from millrace.cli.metrics import metrics_of
+
+    several = options["processes"] > 1
+    with metrics_of(app, made, options["metrics_host"], options["metrics_port"], several=several) as metrics:
+        tell(_beginning(app, options))
+        if metrics.url is not None:
+            tell(f"metrics on {metrics.url}/metrics, health on {metrics.url}/healthz")
+        return _run_several(app, options, metrics.gathering) if several else made.run()
+
+
+def _run_several(app: Millrace, options: Mapping[str, Any], gathering: Gathering | None) -> int:
     """Run this very command in several processes; this one, which has seen that all is well, only looks after them."""
     from millrace.worker import supervise
 
     app.close()
     return supervise(
-        [sys.executable, "-m", "millrace", *_without(sys.argv[1:], "--processes"), "--processes", "1"],
+        [sys.executable, "-m", "millrace", *_without(sys.argv[1:], *_OWN), "--processes", "1"],
         options["processes"],
         grace=options["grace"],
         burst=options["burst"],
         environment=child_environment(),
+        gathering=gathering,
     )
 
 
-def _without(arguments: Sequence[str], option: str) -> list[str]:
-    """Leave an option and its value out of a command line."""
+def _without(arguments: Sequence[str], *options: str) -> list[str]:
+    """Leave some options and their values out of a command line."""
     kept: list[str] = []
     skipped = False
     for each in arguments:
         if skipped:
             skipped = False
-        elif each == option:
+        elif each in options:
             skipped = True
-        elif not each.startswith(f"{option}="):
+        elif each.partition("=")[0] not in options:
             kept.append(each)
     return kept
 

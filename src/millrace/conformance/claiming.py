@@ -223,7 +223,7 @@ class ClaimingExamples(Examples):
 
     def test_the_lease_is_the_jobs_own_else_the_tasks_else_the_requests(self, bench: Bench) -> None:
         own = JobOptions(lease=2.5).encode()
-        silent = JobOptions(timeout=1.0).encode()
+        silent = JobOptions(timeout=1.0, trace={"tracestate": 'vendor="lease":7'}).encode()
         rows = [
             bench.row(task="slow", options=own),
             bench.row(task="slow", options=silent),

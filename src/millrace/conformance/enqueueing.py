@@ -22,7 +22,7 @@ class EnqueueingExamples(Examples):
     """How jobs come into a store."""
 
     def test_a_job_reads_back_as_it_was_given(self, bench: Bench) -> None:
-        options = JobOptions(timeout=5.0, lease=60.0).encode()
+        options = JobOptions(timeout=5.0, lease=60.0, trace={"traceparent": "00-0af7-b7ad-01"}).encode()
         row = bench.row(
             task="mail.send",
             queue="mail",

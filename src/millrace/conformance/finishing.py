@@ -83,7 +83,7 @@ class FinishingExamples(Examples):
         bench.store.extend(ANN, [Beat(row.ref, row.id, row.claim, progress=Progress(0.9))])
         bench.finish(ANN, Outcome.completed(row, b'{"sum":5}', retention=None))
         job = bench.job(row.id)
-        assert (job.result, job.error, job.reason, job.progress) == (b'{"sum":5}', None, None, None)
+        assert (job.result, job.error, job.reason, job.progress) == (b'{"sum":5}', None, None, Progress(0.9))
         assert (job.attempt, job.expires) == (2, None)
 
     def test_a_completed_job_without_a_result_has_none(self, bench: Bench) -> None:

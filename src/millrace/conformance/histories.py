@@ -9,7 +9,7 @@ from millrace.conformance.bench import ANN, BEN, ENDINGS, ERROR, HOUR, KEPT, Ben
 from millrace.conformance.examples import Examples
 from millrace.ids import new_id
 from millrace.job import JobRow
-from millrace.outcome import Outcome
+from millrace.outcome import Outcome, lost_lease
 from millrace.records import AttemptRow, LogRow
 from millrace.states import DELETABLE, RETRYABLE, JobState, OutcomeKind
 from millrace.store import MAX_ATTEMPT_ROWS, MAX_LOG_ROWS
@@ -76,11 +76,12 @@ class HistoryExamples(Examples):
         assert [attempt.attempt for attempt in attempts] == [1, 2, 2, 2, 3]
         assert [attempt.claim for attempt in attempts] == [1, 2, 3, 5, 6]
 
-    def test_a_lost_lease_is_an_attempt_without_error(self, bench: Bench) -> None:
+    def test_a_lost_lease_is_an_attempt_that_tells_so(self, bench: Bench) -> None:
         id = bench.add()
         row = bench.take()
         bench.lose(row)
-        assert bench.store.attempts(id) == [AttemptRow(1, 1, ANN, row.started, bench.now, K.LEASE_LOST, None, None)]
+        told = lost_lease(1, row.max_crashes).text
+        assert bench.store.attempts(id) == [AttemptRow(1, 1, ANN, row.started, bench.now, K.LEASE_LOST, told, None)]
 
     def test_a_cancel_that_won_leaves_the_attempt_as_it_ended(self, bench: Bench) -> None:
         id = bench.add()

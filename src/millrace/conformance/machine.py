@@ -16,9 +16,10 @@ from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, 
 
 from millrace.clock import SECOND
 from millrace.conformance.model import Model, ModelJob
+from millrace.groups import Group, encode_group
 from millrace.ids import new_id
 from millrace.job import JobRow
-from millrace.messages import Beat, ClaimRequest, NewRow, QueueSettings
+from millrace.messages import Beat, ClaimRequest, Conflict, NewRow, QueueSettings
 from millrace.outcome import Outcome, error_record
 from millrace.states import CANCELLABLE, DELETABLE, RESCHEDULABLE, RETRYABLE, WAITING, JobState, Reason
 from millrace.store import Store
@@ -31,10 +32,19 @@ KEPT = 30 * SECOND + SECOND // 2
 START = 1_800_000_000 * SECOND
 
 Held = tuple[int, JobRow]
+Keyed = tuple[str | None, bytes | None, Conflict]  #: a key, the options that say how long it is held, and a policy
+_UNTIL = (None, b'{"until":"started"}', b'{"until":20.5}')  # on half seconds, as are leases and retentions
+_POLICIES: tuple[Conflict, ...] = ("return", "replace", "debounce")
+_PLAIN: Keyed = (None, None, "return")
+KEYS: list[Keyed] = [
+    *[_PLAIN] * 18,
+    *[(key, options, policy) for key in ("k1", "k2") for options in _UNTIL for policy in _POLICIES],
+]
 queue_names = st.sampled_from(["alpha", "beta"])
 task_names = st.sampled_from(["read", "write"])
 workers = st.sampled_from([11, 22])
 error = error_record("Broken: as asked")
+GROUPS = [encode_group(Group(limit=1, limit_key="a")), encode_group(Group(limit=2, limit_key="b"))]
 
 #: What a handler may come to, each as a way to make the outcome of one claimed job.
 ENDINGS: dict[str, Callable[[JobRow], Outcome]] = {
@@ -55,8 +65,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     >>> from millrace.stores import MemoryStore
     >>> class Machine(StoreMachine):
-    ...     @abstractmethod
-    def make_store(self, clock):
+    ...     def make_store(self, clock):
     ...         return MemoryStore(clock=clock)
     """
 
@@ -73,6 +82,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.make_store(self.clock)
         self.model = Model(START)
         self.revs: dict[bytes, tuple[int, object]] = {}
+        self.inserted = 0
 
     def teardown(self) -> None:
         """Close the store."""
@@ -85,21 +95,38 @@ class StoreMachine(RuleBasedStateMachine):
         task=task_names,
         priority=st.integers(-1, 1),
         delay=st.sampled_from([0, 0, 0, 2, 5]),
-        keys=st.lists(st.sampled_from([None, None, "k1", "k2"]), min_size=1, max_size=3),
+        keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=3),
         crashes=st.integers(1, 3),
     )
-    def insert(self, queue: str, task: str, priority: int, delay: int, keys: list[str | None], crashes: int) -> None:
-        """Insert some jobs, some of them keyed."""
+    def insert(self, queue: str, task: str, priority: int, delay: int, keys: list[Keyed], crashes: int) -> None:
+        """Insert some jobs, some of them keyed, their keys held for one time or another."""
+        self.inserted += 1
         rows = [
             NewRow(
-                id=new_id(), task=task, queue=queue, args=b"{}", priority=priority, delay=delay * SECOND,
-                max_attempts=3, max_crashes=crashes, unique_key=key,
+                id=new_id(), task=task, queue=queue, args=b"[%d,%d]" % (self.inserted, n), priority=priority,
+                delay=delay * SECOND, max_attempts=3, max_crashes=crashes, unique_key=key, options=options,
+                on_conflict=policy,
             )
-            for key in keys
+            for n, (key, options, policy) in enumerate(keys)
         ]  # fmt: skip
         expected = {n: there.id for n, row in enumerate(rows) if (there := self.model.insert(row))}
         answer = self.store.insert(rows)
         assert expected == {n: existing.row.id for n, existing in answer.existing.items()}
+
+    @rule(
+        queue=queue_names,
+        priority=st.integers(0, 1),
+        delay=st.sampled_from([0, 0, 2]),
+        groups=st.lists(st.sampled_from(GROUPS), min_size=1, max_size=4),
+    )
+    def insert_limited(self, queue: str, priority: int, delay: int, groups: list[str]) -> None:
+        """Insert some jobs of keys that are limited."""
+        rows = [
+            NewRow(new_id(), "read", queue, b"{}", priority, delay * SECOND, max_attempts=3, group=group)
+            for group in groups
+        ]
+        assert [self.model.insert(row) for row in rows] == [None] * len(rows)
+        assert not self.store.insert(rows).existing
 
     @rule(seconds=st.sampled_from([1, 1, 2, 6, 11, 31]))
     def advance(self, seconds: int) -> None:
@@ -265,7 +292,7 @@ class StoreMachine(RuleBasedStateMachine):
             job = self.model.jobs[id]
             assert _told(job) == _shown(row), f"job {id.hex()} differs"
             assert self.model.attempts(job) == [attempt.outcome for attempt in self.store.attempts(id)]
-            now = (row.state, row.claim, row.lease)
+            now = (row.state, row.claim, row.lease, row.args)
             rev, before = self.revs.get(id, (-1, None))
             assert row.rev > rev if before != now else row.rev >= rev, f"job {id.hex()} changed without its rev"
             self.revs[id] = (row.rev, now)
@@ -331,9 +358,11 @@ class StoreMachine(RuleBasedStateMachine):
 
 def _told(job: ModelJob) -> tuple[object, ...]:
     waits = job.state in WAITING or job.state is JobState.PENDING
-    return (job.state, job.attempt, job.claim, job.crashes, job.lease, job.expires, job.due if waits else None)
+    due = job.due if waits else None
+    return (job.state, job.attempt, job.claim, job.crashes, job.lease, job.expires, due, job.args)
 
 
 def _shown(row: JobRow) -> tuple[object, ...]:
     waits = row.state in WAITING or row.state is JobState.PENDING
-    return (row.state, row.attempt, row.claim, row.crashes, row.lease, row.expires, row.due if waits else None)
+    due = row.due if waits else None
+    return (row.state, row.attempt, row.claim, row.crashes, row.lease, row.expires, due, row.args)

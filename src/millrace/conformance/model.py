@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from millrace.groups import Group, read_group
+from millrace.holding import STARTED, Scope, scope_of
 from millrace.messages import ClaimRequest, NewRow
 from millrace.outcome import Outcome
-from millrace.states import ACTIVE, FINAL, LIVE, WAITING, JobState, OutcomeKind
+from millrace.states import ACTIVE, FINAL, LIVE, RESCHEDULABLE, WAITING, JobState, OutcomeKind
 
 __all__ = ["Model", "ModelJob"]
 
@@ -31,6 +33,11 @@ class ModelJob:
     max_attempts: int
     max_crashes: int
     unique_key: str | None
+    args: bytes
+    created: int
+    scope: Scope
+    group: Group | None = None
+    started: bool = False  #: since its insert, or since it was retried
     attempt: int = 0
     claim: int = 0
     crashes: int = 0
@@ -67,21 +74,34 @@ class Model:
         return self.queues.setdefault(name, ModelQueue())
 
     def holder(self, key: str | None) -> ModelJob | None:
-        """Return the live job that holds a unique key."""
+        """Return the job that holds a unique key."""
         if key is None:
             return None
-        return next((job for job in self.jobs.values() if job.unique_key == key and job.state in LIVE), None)
+        return next((job for job in self.jobs.values() if job.unique_key == key and self._holds(job)), None)
+
+    def _holds(self, job: ModelJob) -> bool:
+        if job.scope is None:
+            return job.state in LIVE
+        if job.scope == STARTED:
+            return job.state in LIVE and not job.started
+        return self.now < job.created + job.scope
 
     def insert(self, row: NewRow) -> ModelJob | None:
         """Insert a job; return what stood in its way."""
-        there = self.jobs.get(row.id) or self.holder(row.unique_key)
-        if there is not None:
-            return there
         due = self.now + row.delay if row.due is None else row.due
         state = JobState.PENDING if due <= self.now else JobState.SCHEDULED
+        there = self.jobs.get(row.id) or self.holder(row.unique_key)
+        if there is not None:
+            if row.on_conflict != "return" and there.state in RESCHEDULABLE:
+                there.args = row.args
+                if row.on_conflict == "debounce":
+                    there.due, there.state = due, state
+            return there
         self.jobs[row.id] = ModelJob(
-            row.id, row.task, row.queue, row.priority, due, state, row.max_attempts, row.max_crashes, row.unique_key
-        )
+            row.id, row.task, row.queue, row.priority, due, state, row.max_attempts, row.max_crashes, row.unique_key,
+            row.args, self.now, scope_of(row.options),
+            None if row.group is None else read_group(row.group),
+        )  # fmt: skip
         return None
 
     def promote(self) -> None:
@@ -94,9 +114,18 @@ class Model:
         """Return, by queue and in order, what a claim could be given, each queue cut to its room."""
         self.promote()
         heads: dict[str, list[ModelJob]] = {}
+        live: dict[tuple[str, str, str], int] = {}
         for job in sorted(self.jobs.values(), key=lambda job: job.rank):
-            if job.state is JobState.PENDING and _asked_for(job, request) and not self.queue(job.queue).paused:
-                heads.setdefault(job.queue, []).append(job)
+            if job.state is not JobState.PENDING or not _asked_for(job, request) or self.queue(job.queue).paused:
+                continue
+            if job.group is not None and job.group.limit is not None:
+                counter = job.queue, job.task, job.group.limit_key
+                if counter not in live:
+                    live[counter] = self.live(*counter)
+                if live[counter] >= job.group.limit:
+                    continue
+                live[counter] += 1
+            heads.setdefault(job.queue, []).append(job)
         for name, jobs in heads.items():
             limit = self.queue(name).concurrency
             if limit is not None:
@@ -107,9 +136,19 @@ class Model:
         """Count the queue's running jobs."""
         return sum(job.queue == queue and job.state in ACTIVE for job in self.jobs.values())
 
+    def live(self, queue: str, task: str, key: str) -> int:
+        """Count the running jobs of a limited key."""
+        return sum(
+            (job.queue, job.task) == (queue, task)
+            and job.group is not None
+            and (job.group.limit is not None and job.group.limit_key == key)
+            and job.state in ACTIVE
+            for job in self.jobs.values()
+        )
+
     def claim(self, job: ModelJob, worker: int, lease: int) -> None:
         """Give a job to a worker."""
-        job.state, job.worker, job.lease = JobState.RUNNING, worker, self.now + lease
+        job.state, job.worker, job.lease, job.started = JobState.RUNNING, worker, self.now + lease, True
         job.claim += 1
         job.attempt += 1
 
@@ -172,11 +211,13 @@ class Model:
         job = self.jobs.get(id)
         if job is None or job.state not in states:
             return False
-        if job.state in FINAL and self.holder(job.unique_key) is not None:
+        holder = self.holder(job.unique_key)
+        if holder is not None and holder is not job:
             return False
         if job.state is JobState.COMPLETED:
             job.history.append(OutcomeKind.COMPLETED)
         job.state, job.due, job.attempt, job.crashes, job.expires = JobState.PENDING, self.now, 0, 0, None
+        job.started = False
         return True
 
     def reschedule(self, id: bytes, states: Iterable[JobState], due: int) -> bool:

@@ -16,9 +16,10 @@ from millrace.outcome import Outcome
 from millrace.states import ACTIVE, FINAL, WAITING, JobState
 
 if TYPE_CHECKING:
+    from millrace.scheduling import Firing, Scheduling
     from millrace.store import Store
 
-__all__ = ["MUTANTS"]
+__all__ = ["MUTANTS", "SCHEDULE_MUTANTS"]
 
 
 class Mutant:
@@ -94,6 +95,22 @@ class NoUniqueness(Mutant):
     def insert(self, rows: Sequence[NewRow]) -> InsertAnswer:
         """Insert every row, its key left out."""
         return self._store.insert([msgspec.structs.replace(row, unique_key=None) for row in rows])
+
+
+class DeafToScopes(Mutant):
+    """Every key is held until its job has ended, whatever was asked for."""
+
+    def insert(self, rows: Sequence[NewRow]) -> InsertAnswer:
+        """Insert every row without its options."""
+        return self._store.insert([msgspec.structs.replace(row, options=None) for row in rows])
+
+
+class UnchangedHolder(Mutant):
+    """A holder that is to be given new arguments keeps the old ones."""
+
+    def insert(self, rows: Sequence[NewRow]) -> InsertAnswer:
+        """Insert every row as one that changes nothing."""
+        return self._store.insert([msgspec.structs.replace(row, on_conflict="return") for row in rows])
 
 
 class EndlessRetries(Mutant):
@@ -178,6 +195,14 @@ class NoLimit(Mutant):
         self._store.set_queue(name, msgspec.structs.replace(settings, concurrency=None))
 
 
+class NoKeyLimit(Mutant):
+    """The limits of keys are not looked at."""
+
+    def insert(self, rows: Sequence[NewRow], *, now: int | None = None) -> InsertAnswer:
+        """Insert without groups."""
+        return self._store.insert([msgspec.structs.replace(row, group=None) for row in rows], now=now)
+
+
 class ForgetsHistory(Mutant):
     """Attempts that failed leave no row."""
 
@@ -200,6 +225,42 @@ class MiscountsFinals(Mutant):
         return counts
 
 
+class FiresOnAStaleLook(Mutant):
+    """A schedule is fired whatever has become of it since it was read."""
+
+    def fire(self, firings: Sequence[Firing]) -> list[bool]:
+        """Fire each as it is now."""
+        book = cast("Scheduling", self._store)
+        now = [book.schedule(firing.row.name) for firing in firings]
+        fresh = [
+            firing
+            if row is None
+            else msgspec.structs.replace(firing, row=msgspec.structs.replace(firing.row, rev=row.rev))
+            for firing, row in zip(firings, now, strict=True)
+        ]
+        return book.fire(fresh)
+
+
+class ForgetsTicks(Mutant):
+    """Which ticks were fired is not known: a job that was deleted comes again."""
+
+    def fire(self, firings: Sequence[Firing]) -> list[bool]:
+        """Fire without ticks, and insert their jobs beside."""
+        written = cast("Scheduling", self._store).fire(
+            [msgspec.structs.replace(firing, ticks=(), jobs=()) for firing in firings]
+        )
+        for firing, done in zip(firings, written, strict=True):
+            if done and firing.jobs:
+                self._store.insert(firing.jobs)
+        return written
+
+
+#: The mutants that the machine of schedules must find.
+SCHEDULE_MUTANTS: Mapping[str, Callable[[Store], Store]] = cast(
+    "Mapping[str, Callable[[Store], Store]]",
+    {"fired on a stale look": FiresOnAStaleLook, "ticks forgotten": ForgetsTicks},
+)
+
 #: Every mutant by the fault it has, each a function that spoils a correct store.
 MUTANTS: Mapping[str, Callable[[Store], Store]] = cast(
     "Mapping[str, Callable[[Store], Store]]",
@@ -208,6 +269,8 @@ MUTANTS: Mapping[str, Callable[[Store], Store]] = cast(
         "rescue by a stale look": StaleRescue,
         "lost cancel": LostCancel,
         "no uniqueness": NoUniqueness,
+        "scope of a key ignored": DeafToScopes,
+        "holder unchanged": UnchangedHolder,
         "endless retries": EndlessRetries,
         "no rescue": NoRescue,
         "endless crashes": EndlessCrashes,
@@ -215,6 +278,7 @@ MUTANTS: Mapping[str, Callable[[Store], Store]] = cast(
         "due time ignored": EarlyClaim,
         "pause ignored": DeafToPause,
         "concurrency ignored": NoLimit,
+        "limits of keys ignored": NoKeyLimit,
         "history forgotten": ForgetsHistory,
         "finals miscounted": MiscountsFinals,
     },

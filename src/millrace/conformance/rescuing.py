@@ -7,9 +7,10 @@ import pytest
 from millrace.clock import SECOND
 from millrace.conformance.bench import ANN, BEN, ERROR, HOUR, KEPT, LEASE, Bench
 from millrace.conformance.examples import Examples
-from millrace.messages import Beat, Rescued
+from millrace.job import Progress
+from millrace.messages import Beat, JobFilter, Rescued
 from millrace.options import JobOptions
-from millrace.outcome import Outcome
+from millrace.outcome import Outcome, lost_lease
 from millrace.states import JobState, OutcomeKind, Reason
 from millrace.store import Store
 
@@ -89,14 +90,29 @@ class RescueExamples(Examples):
         assert (job.state, job.reason, job.crashes) == (JobState.CANCELLED, Reason.CANCELLED, 1)
         assert (job.finished, job.expires) == (bench.now, bench.now + KEPT)
 
-    def test_a_rescue_leaves_error_progress_and_partial_result(self, bench: Bench) -> None:
+    def test_a_rescue_leaves_progress_and_partial_result(self, bench: Bench) -> None:
         id = bench.add()
-        bench.finish(ANN, Outcome.failed(bench.take(), ERROR, delay=0, retention=KEPT))
         row = bench.take()
-        bench.store.extend(ANN, [Beat(row.ref, id, row.claim, result=b"1")])
+        bench.store.extend(ANN, [Beat(row.ref, id, row.claim, progress=Progress(0.5, "half"), result=b"1")])
         bench.lose(row)
         job = bench.job(id)
-        assert (job.error, job.result) == (ERROR.text, b"1")
+        assert (job.progress, job.result) == (Progress(0.5, "half"), b"1")
+
+    @pytest.mark.parametrize("state", [JobState.PENDING, JobState.DEAD, JobState.CANCELLED])
+    def test_the_loss_is_the_error_of_job_and_attempt_and_found_by_it(self, bench: Bench, state: JobState) -> None:
+        id = bench.add(max_crashes=2 if state is JobState.DEAD else 3)
+        bench.finish(ANN, Outcome.failed(bench.take(), ERROR, delay=0, retention=KEPT))
+        bench.lose(bench.take())
+        row = bench.take()
+        if state is JobState.CANCELLED:
+            bench.cancel(id)
+        bench.lose(row)
+        assert bench.state(id) is state
+        assert bench.job(id).error == lost_lease(2, row.max_crashes).text
+        told = [ERROR.text, lost_lease(1, row.max_crashes).text, lost_lease(2, row.max_crashes).text]
+        assert [each.error for each in bench.store.attempts(id)] == told
+        found = [bench.store.select(JobFilter(error=error), limit=5)[0] for error in ("LeaseLost", ERROR.type)]
+        assert found == [[id], []]
 
     # -- how long what ends is kept
 

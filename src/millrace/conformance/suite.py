@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from millrace.conformance.claiming import ClaimingExamples
+from millrace.conformance.conflicts import ConflictExamples
 from millrace.conformance.enqueueing import EnqueueingExamples
 from millrace.conformance.fencing import FencingExamples
 from millrace.conformance.finishing import FinishingExamples
+from millrace.conformance.following import FollowingExamples
 from millrace.conformance.health import HealthExamples
 from millrace.conformance.histories import HistoryExamples
+from millrace.conformance.holding import HoldingExamples
 from millrace.conformance.leases import LeaseExamples
+from millrace.conformance.limiting import LimitExamples
 from millrace.conformance.queues import QueueExamples
 from millrace.conformance.reading import ReadingExamples
 from millrace.conformance.registering import RegisterExamples
@@ -26,11 +30,15 @@ class StoreConformance(
     EnqueueingExamples,
     TextExamples,
     UniquenessExamples,
+    HoldingExamples,
+    ConflictExamples,
     ClaimingExamples,
     QueueExamples,
+    LimitExamples,
     FinishingExamples,
     FencingExamples,
     HistoryExamples,
+    FollowingExamples,
     LeaseExamples,
     RescueExamples,
     VerbExamples,

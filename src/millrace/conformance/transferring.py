@@ -16,6 +16,7 @@ from millrace.conformance.examples import Examples
 from millrace.conformance.health import Ear
 from millrace.conformance.texts import NAMES, SIZES, TEXTS, json_of
 from millrace.errors import ConfigurationError
+from millrace.groups import Group, encode_group
 from millrace.job import JobRow, Progress
 from millrace.messages import Beat, JobFilter
 from millrace.outcome import ErrorRecord, Outcome
@@ -62,6 +63,22 @@ class TransferExamples(Examples):
         (job,) = everything(bench)
         assert job.attempts == ()
         assert bench.history(id) == [OutcomeKind.COMPLETED]
+
+    def test_a_job_keeps_the_limits_that_it_falls_under(self, bench: Bench, other: Bench) -> None:
+        group = encode_group(Group(limit=2, limit_key="acme", fair="a"))
+        ids = bench.add_some(3, group=group)
+        bench.add()
+        assert [job.row.group for job in everything(bench)] == [group, group, group, None]
+        taker(other).restore(everything(bench))
+        assert [row.id for row in other.claim(tasks=None) if row.group] == ids[:2]
+
+    def test_a_running_job_that_is_taken_counts_against_its_limit(self, bench: Bench, other: Bench) -> None:
+        group = encode_group(Group(limit=2, limit_key="acme"))
+        other.add_some(3, group=group)
+        other.take()
+        taker(bench).restore(everything(other))
+        assert len(bench.claim()) == 1
+        assert bench.claim() == []
 
     def test_pages_hold_every_job_once_in_the_order_of_their_inserts(self, bench: Bench) -> None:
         ids = [bench.add(priority=number % 3, queue=f"q{number % 2}") for number in range(7)]
@@ -251,6 +268,31 @@ class TransferExamples(Examples):
         assert bench.store.insert([bench.row(unique_key="once")]).existing[0].row.id == id
         bench.end("completed", bench.take())
         bench.add(unique_key="once")
+
+    def test_keys_are_held_on_for_as_long_as_their_rules_say(self, bench: Bench, other: Bench) -> None:
+        until_started, an_hour = b'{"until":"started"}', b'{"until":3600.0}'
+        for key, options in (("started", until_started), ("hour", an_hour)):
+            other.add(unique_key=key, options=options)
+            row = other.take()
+            if key == "hour":
+                other.finish(ANN, Outcome.completed(row, None, retention=None))
+        running = other.add(unique_key="next", options=until_started)
+        other.take()
+        heir = other.add(unique_key="next", options=until_started, delay=HOUR)
+        bench.add(unique_key="over", options=b'{"until":1.0}')
+        bench.later(2)
+        over = other.add(unique_key="over")
+        other.add(unique_key="held")
+        there = bench.add(unique_key="held", options=an_hour)
+
+        assert take_all(bench, other) == Restored(held=frozenset({5}))
+
+        assert bench.state(running) is JobState.RUNNING
+        keys = ("started", "hour", "next", "over", "held")
+        holders = bench.store.insert([bench.row(unique_key=key) for key in keys]).existing
+        assert {keys[n]: each.row.id for n, each in holders.items()} == {
+            "hour": everything(other)[1].row.id, "next": heir, "over": over, "held": there
+        }  # fmt: skip
 
     def test_taken_jobs_end_with_their_retention(self, bench: Bench, other: Bench) -> None:
         ids = [other.bring(state) for state in sorted(FINAL)]

@@ -171,8 +171,10 @@ class Line(Generic[C]):
         """Close the connection; the next call opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._watchdog.remove(connection)
+            connection.until = time.monotonic() + self._deadline  # one that is given back may first be put in order
+            self._watchdog.wake()
             connection.close()
+            self._watchdog.remove(connection)
 
     @property
     def connection(self) -> C | None:

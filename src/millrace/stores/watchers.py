@@ -66,9 +66,14 @@ class Watchers(Generic[L]):
         """
         watch = Watch(self, on_change)
         with self._changing:
+            before = self.some
+            self.some = (*before, watch)  # first, for the listener tells to look once it listens
             if self.listener is None and self._listen is not None:
-                self.listener = self._listen(self.tell)
-            self.some = (*self.some, watch)
+                try:
+                    self.listener = self._listen(self.tell)
+                except BaseException:
+                    self.some = before
+                    raise
         return watch
 
     def remove(self, watch: Watch) -> None:

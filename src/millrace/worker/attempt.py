@@ -68,7 +68,7 @@ class Seat(Protocol):
 class Side:
     """What only some attempts have: a context, a word to stop, notes that are not written yet."""
 
-    __slots__ = ("completed", "context", "given_up", "progress", "progress_at", "told", "told_at")
+    __slots__ = ("completed", "context", "given_up", "progress", "progress_at", "raised", "returned", "told", "told_at")
 
     def __init__(self) -> None:
         self.context: JobContext | None = None
@@ -76,6 +76,8 @@ class Side:
         self.told_at = math.inf
         self.given_up = False
         self.completed = False  #: `complete(connection=)` was called, whatever has become of its transaction
+        self.returned = False  #: and then the handler has returned, as it should
+        self.raised: BaseException | None = None  #: or this was raised by it
         self.progress: Progress | None = None  #: told, and not written yet
         self.progress_at = -math.inf
 
@@ -103,6 +105,11 @@ class Attempt(msgspec.Struct, eq=False):
     def told(self) -> Told | None:
         """Why it was told to stop, or None."""
         return None if self.side is None else self.side.told
+
+    @property
+    def completes_itself(self) -> bool:
+        """Whether its handler has written its completion itself: only the store knows what is true of it then."""
+        return self.side is not None and self.side.completed and (self.row.id, self.row.claim) in self.floor.expected
 
     def tell(self, why: Told) -> None:
         """Tell the attempt to stop. The first reason stays, but a lost lease outdoes all others."""
@@ -157,7 +164,17 @@ class Attempt(msgspec.Struct, eq=False):
         row = self.row
         if _log.isEnabledFor(level):
             _log.log(level, "%s", message, extra={**fields(row), "data": data})
-        self.floor.notes.add_line(log_line(row, self.floor.store.now(), level, message, data))
+        self.keep(level, message, data)
+
+    @property
+    def keeps(self) -> int | None:
+        """From which level on lines of `logging` are kept; none are any more once the attempt has ended."""
+        return self.floor.hooks.log_level if self in self.floor.running else None
+
+    def keep(self, level: int, message: str, data: dict[str, Any]) -> None:
+        """Keep a log line, and send it nowhere else."""
+        floor = self.floor
+        floor.notes.add_line(log_line(self.row, floor.store.now(), level, message, data))
 
     def progress(self, progress: Progress) -> None:
         """Store how far the job is: now, or with what follows within the next tenth of a second."""

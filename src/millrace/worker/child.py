@@ -23,14 +23,16 @@ import msgspec
 
 from millrace.context import CURRENT, JobContext
 from millrace.errors import ConfigurationError, LeaseLost, NotSupported
+from millrace.hooks import Around
 from millrace.job import Job, JobRow, Progress
-from millrace.outcome import Outcome
+from millrace.outcome import Outcome, printable, shorten
 from millrace.signals import CancelJob
-from millrace.worker import wire
+from millrace.worker import capture, wire
 from millrace.worker.joining import ajoined, joined
 from millrace.worker.loader import find_task
 from millrace.worker.plan import Plan
 from millrace.worker.settle import HEEDING, error_outcome, value_outcome
+from millrace.worker.telling import MAX_LINE_BYTES
 
 __all__ = ["main"]
 
@@ -78,8 +80,9 @@ class Pipe:
 class ChildAttempt:
     """The attempt in the child; what its handler sees, as `millrace.context.Running`."""
 
-    def __init__(self, pipe: Pipe, row: JobRow, plan: Plan, host: Any) -> None:
+    def __init__(self, pipe: Pipe, row: JobRow, plan: Plan, host: Any, keeps: int | None) -> None:
         self.row = row
+        self.keeps = keeps  #: from which level on lines of `logging` are kept; None: none are
         self.plan = plan
         self.stopped = False
         self._promised = False  # `complete` was called on a connection that is awaited, and has not been awaited
@@ -110,6 +113,10 @@ class ChildAttempt:
         except Exception:  # noqa: BLE001 - a value's own code may raise anything
             plain = {name: repr(value) for name, value in data.items()}
         self._pipe.tell(wire.Line(level, str(message), plain))
+
+    def keep(self, level: int, message: str, data: dict[str, Any]) -> None:
+        """Keep a line that this process has sent to `logging` itself."""
+        self._pipe.tell(wire.Line(level, shorten(printable(message), MAX_LINE_BYTES), data, kept=True))
 
     def progress(self, progress: Progress) -> None:
         """Tell how far the job is."""
@@ -193,6 +200,8 @@ class Child:
             if os.getpid() != own:
                 os._exit(0)  # the handler forked, and its other half has come to its end here: the pipe is not its own
             self._attempt = None
+            if run.measured:
+                self._tell_counts(run.row.task)
             self._pipe.tell(ended)
             self.busy = False
         if self._runner is not None:
@@ -207,7 +216,7 @@ class Child:
             return wire.Unloadable(str(error))
         if row.options is not None:
             plan = plan.over(row.options)
-        self._attempt = attempt = ChildAttempt(self._pipe, row, plan, host)
+        self._attempt = attempt = ChildAttempt(self._pipe, row, plan, host, run.log_level)
         try:
             value = self._call(attempt)
             attempt.raise_if_promised()
@@ -223,8 +232,19 @@ class Child:
         known = self._known.get(run.row.task)
         if known is None:
             spec, host = find_task(run.row.task, (run.modules, run.file))
-            known = self._known[run.row.task] = Plan(spec), host
+            known = self._known[run.row.task] = Plan(spec, arounds=_arounds(run, host)), host
+            if run.measured and host is not None and host.meter is None:
+                from millrace.metrics.meter import Meter
+
+                host.measured_by(Meter())
         return known
+
+    def _tell_counts(self, task: str) -> None:
+        """Tell what the app of a task has counted here: the jobs that handlers enqueued, and calls of the store."""
+        _, host = self._known.get(task, (None, None))
+        counted = None if host is None or host.meter is None else host.meter.taken()
+        if counted is not None:
+            self._pipe.tell(wire.Counted(counted.encode()))
 
     def _call(self, attempt: ChildAttempt) -> Any:
         plan = attempt.plan
@@ -260,6 +280,24 @@ class Child:
             raise SystemExit(_TERMINATED)
 
 
+def _arounds(run: wire.Run, host: Any) -> tuple[Around, ...]:
+    """Return the middleware around attempts, which must be that of the parent: none may be left out.
+
+    Raises:
+        ConfigurationError: The parent has other middleware.
+    """
+    found: tuple[Around, ...] = () if host is None else host.hooks.arounds
+    if len(found) != run.arounds and host is not None:
+        host.load()
+        found = host.hooks.arounds
+    if len(found) != run.arounds:
+        raise ConfigurationError(
+            f"the worker runs {run.row.task} within {run.arounds} middlewares, its child process finds {len(found)}; "
+            "register them in the module of the app or of the task, or in one that the app's imports name"
+        )
+    return found
+
+
 def main(arguments: Sequence[str]) -> None:
     """Serve the parent over the two descriptors that the arguments name.
 
@@ -279,6 +317,7 @@ def main(arguments: Sequence[str]) -> None:
             _leave()
 
     Thread(target=listen, name="millrace-parent", daemon=True).start()
+    capture.begin()
     try:
         child.serve()
     except BrokenPipeError:  # the parent has gone while it was told something

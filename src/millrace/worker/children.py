@@ -193,14 +193,16 @@ class ChildSeat:
         if name not in self._homes:
             self._homes[name] = homes_of(attempt.plan.spec, self._floor.host)
         modules, file = self._homes[name]
-        return wire.Run(attempt.row, modules, file)
+        hooks = self._floor.hooks
+        measured = self._floor.host.meter is not None
+        return wire.Run(attempt.row, modules, file, len(hooks.arounds), hooks.log_level, measured)
 
     def _follow(self, attempt: Attempt, child: ChildProcess) -> Outcome | None:  # noqa: C901 - a case a message
         """Take what the child tells until the attempt has ended."""
         while True:
             match child.hear():
-                case wire.Line(level, message, data):
-                    attempt.log(level, message, data)
+                case wire.Line(level, message, data, kept):
+                    (attempt.keep if kept else attempt.log)(level, message, data)
                 case wire.Progressed(progress):
                     attempt.progress(progress)
                 case wire.Partial(result):
@@ -211,6 +213,8 @@ class ChildSeat:
                 case wire.Completed():
                     self._floor.expected[attempt.row.id, attempt.row.claim] = attempt
                     attempt.aside.completed = True
+                case wire.Counted(readings):
+                    self._count(readings)
                 case wire.Ended(outcome):
                     return reported(attempt, outcome)
                 case wire.Stopped():
@@ -219,6 +223,14 @@ class ChildSeat:
                     return raised(attempt, ConfigurationError(text))
                 case None:
                     return self._died(attempt, child)
+
+    def _count(self, readings: bytes) -> None:
+        """Take in what a child has counted of its own app."""
+        meter = self._floor.host.meter
+        if meter is not None:
+            from millrace.metrics.readings import Readings
+
+            meter.take_in(Readings.decode(readings))
 
     def _died(self, attempt: Attempt, child: ChildProcess) -> Outcome | None:
         self._child = None

@@ -1,7 +1,8 @@
 """The claim loop's own thread. Owns when a worker looks for jobs that no hand asks for, and when a burst is over.
 
-It sleeps until a hint of the store, the time at which the next job falls due, or a poll a second later, which finds
-what hints have missed. While no hints come from other processes it polls four times as often, by the claim alone.
+It sleeps until a hint of the store, the time at which the next job falls due or a rate has room for one, or a poll a
+second later, which finds what hints have missed. While no hints come from other processes it polls four times as often,
+by the claim alone.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import random
 from collections.abc import Callable
 from threading import Event, Thread
 
-from millrace.errors import StoreUnavailable
 from millrace.worker.floor import Floor
+from millrace.worker.outage import UNUSABLE
 from millrace.worker.relief import Relief
 from millrace.worker.steps import LINGER, Steps
 from millrace.worker.telling import LOGGER
@@ -70,7 +71,7 @@ class Claimer:
         """Do what there is to do; return the seconds until the next look."""
         steps, floor = self._steps, self._floor
         now = uptime()
-        if now >= self._next_poll or self._due(now):
+        if now >= self._next_poll or self._due(now) or self._room(now):
             self._poll(now)
         if not steps.permits:  # who does the step sees to what there is at its end; look again, should that go wrong
             return LINGER
@@ -102,6 +103,13 @@ class Claimer:
         self._steps.due_known = False
         return True
 
+    def _room(self, now: float) -> bool:
+        room = self._steps.room_at
+        if room is None or int(now * 1e6) + self._floor.skew < room:
+            return False
+        self._steps.room_at = None
+        return True
+
     def _look_around(self) -> None:
         """Say when nothing is left: to a burst, to who waits for a stop."""
         steps = self._steps
@@ -109,7 +117,7 @@ class Claimer:
             return
         if not steps.accepting:
             self.quiet.set()
-        elif not steps.more and steps.alone is None and not self._floor.outage.open and not self._floor.unsure:
+        elif not (steps.more or steps.room_at or steps.alone or self._floor.outage.open or self._floor.unsure):
             self._on_empty()
 
     def _nap(self) -> float:
@@ -121,9 +129,9 @@ class Claimer:
             return LINGER
         nap = self._next_poll - now
         if not steps.more and steps.accepting:
-            due = self._next_due()
-            if due is not None:
-                nap = min(nap, (due - floor.store_time()) / 1e6)
+            for due in (self._next_due(), steps.room_at):
+                if due is not None:
+                    nap = min(nap, (due - floor.store_time()) / 1e6)
         return max(nap, 0.0)
 
     def _next_due(self) -> int | None:
@@ -133,6 +141,6 @@ class Claimer:
             steps.due_known = True  # before reading: a hint that comes meanwhile asks for another look
             try:
                 steps.due_at = self._floor.store.next_due()
-            except StoreUnavailable as error:
+            except UNUSABLE as error:
                 self._floor.outage.hit(error)
         return steps.due_at

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from millrace.errors import StoreUnavailable
 from millrace.messages import ClaimRequest, StepAnswer
 from millrace.outcome import Outcome
 from millrace.store import MAX_CLAIM
+from millrace.worker.afterwards import tell_own
 from millrace.worker.floor import Floor
-from millrace.worker.telling import LOGGER
+from millrace.worker.outage import UNUSABLE
+from millrace.worker.ownends import note_own
+from millrace.worker.telling import LOGGER, tell_end
 
 __all__ = ["step", "take_outcomes"]
 
@@ -31,14 +33,14 @@ def take_outcomes(floor: Floor, most: int = MAX_CLAIM) -> list[Outcome]:
 
 
 def step(floor: Floor, outcomes: Sequence[Outcome], claims: Sequence[ClaimRequest]) -> StepAnswer | None:
-    """Write outcomes and claim; None where the store is out of reach, and the outcomes are kept for later."""
+    """Write outcomes and claim; None where the store cannot be used, and the outcomes are kept for later."""
     notes = floor.notes
     if (notes.pending or notes.busy) and not notes.flush():
         floor.done.extendleft(reversed(outcomes))
         return None
     try:
         answer = floor.store.step(floor.worker, outcomes, claims)
-    except StoreUnavailable as error:
+    except UNUSABLE as error:
         floor.done.extendleft(reversed(outcomes))
         floor.outage.hit(error)
         return None
@@ -58,6 +60,8 @@ def step(floor: Floor, outcomes: Sequence[Outcome], claims: Sequence[ClaimReques
 def _note(floor: Floor, outcomes: Sequence[Outcome], answer: StepAnswer) -> None:
     """Count what was written, and tell what was refused."""
     floor.tally.add(outcomes, answer.lost, answer.resulting)
+    if floor.news is not None:
+        floor.news.written(outcomes, answer)
     if floor.expected:
         _settle_expected(floor, outcomes, answer)
         return
@@ -70,13 +74,14 @@ def _settle_expected(floor: Floor, outcomes: Sequence[Outcome], answer: StepAnsw
     lost: list[Outcome] = []
     for place, outcome in enumerate(outcomes):
         attempt = floor.expected.pop((outcome.id, outcome.claim), None)
-        if place not in answer.lost:
-            continue
-        if attempt is None:
+        if attempt is not None:
+            if place in answer.lost:
+                note_own(floor, attempt, outcome)
+            else:
+                tell_end(attempt.row, outcome)
+                tell_own(attempt, outcome)
+        elif place in answer.lost:
             lost.append(outcome)
-        else:
-            own = Outcome.completed(attempt.row, None, retention=None)
-            floor.tally.add([own], (), {})
     if lost:
         _tell_lost(floor, lost)
 
@@ -89,7 +94,7 @@ def _tell_lost(floor: Floor, outcomes: Sequence[Outcome]) -> None:
             outcome.id.hex(),
             extra={"job_id": outcome.id.hex()},
         )
-    floor.lost(len(outcomes))
+    floor.lost(outcomes)
 
 
 def _write_singly(floor: Floor, outcomes: Sequence[Outcome]) -> None:
@@ -97,12 +102,14 @@ def _write_singly(floor: Floor, outcomes: Sequence[Outcome]) -> None:
     for place, outcome in enumerate(outcomes):
         try:
             answer = floor.store.step(floor.worker, (outcome,), ())
-        except StoreUnavailable as error:
+        except UNUSABLE as error:
             floor.done.extendleft(reversed(outcomes[place:]))
             floor.outage.hit(error)
             return
         except Exception:  # noqa: BLE001 - this one shall not hold up the others
             LOGGER.exception("the outcome of job %s cannot be written and is dropped", outcome.id.hex())
-            floor.lost(1)
+            floor.lost([outcome])
+            if floor.news is not None:
+                floor.news.drop(outcome)
         else:
             _note(floor, (outcome,), answer)

@@ -18,22 +18,28 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from millrace.clock import micros
-from millrace.errors import StoreUnavailable
+from millrace.errors import MillraceError, StoreUnavailable
+from millrace.followups import settle
+from millrace.hooks import on_loop
 from millrace.job import JobRow
 from millrace.messages import ClaimRequest, StepAnswer
 from millrace.outcome import Outcome
 from millrace.registry import RunIn
 from millrace.states import FINAL, JobState
+from millrace.worker import capture
 from millrace.worker.attempt import Attempt, Seat
 from millrace.worker.children import ChildSeat
 from millrace.worker.completer import step, take_outcomes
-from millrace.worker.floor import Floor, last_chance
+from millrace.worker.floor import last_chance
+from millrace.worker.floors import make_floor
 from millrace.worker.host import ready
 from millrace.worker.inline import CallersLoop, CallersThread, OwnLoop
 from millrace.worker.keeper import Keeper
+from millrace.worker.news import Tell, news_of_rescue
 from millrace.worker.notice import Notices
 from millrace.worker.pace import Pace
 from millrace.worker.settings import read_names
+from millrace.worker.ticker import Ticker
 from millrace.worker.uptime import uptime
 
 if TYPE_CHECKING:
@@ -59,6 +65,7 @@ def drain(host: Host, queues: Iterable[str] | None = None) -> dict[JobState, int
 
     Raises:
         StoreUnavailable: The store is out of reach; what was claimed runs again when its lease has passed.
+        ConfigurationError, SchemaMismatch: It refuses; the same holds.
 
     >>> from millrace import Millrace
     >>> app = Millrace("memory://")
@@ -99,7 +106,8 @@ async def adrain(host: Host, queues: Iterable[str] | None = None) -> dict[JobSta
     >>> asyncio.run(adrain(app))[JobState.COMPLETED]
     1
     """
-    run = await asyncio.to_thread(_Drain, host, queues)
+    tell = partial(host.hooks.tell, wait=on_loop(asyncio.get_running_loop()))
+    run = await asyncio.to_thread(_Drain, host, queues, tell)
     thread, loop, child = CallersThread(), CallersLoop(), ChildSeat(run.floor)
     try:
         while (row := run.peek() or await _to_its_end(run.fetch)) is not None:
@@ -156,10 +164,10 @@ class _Performer(Seat, Protocol):
 class _Drain:
     """The claims and outcomes of one drain."""
 
-    def __init__(self, host: Host, queues: Iterable[str] | None) -> None:
+    def __init__(self, host: Host, queues: Iterable[str] | None, tell: Tell | None = None) -> None:
         self._queues = None if queues is None else read_names("queue", "queues", queues)
         ready(host)
-        self.floor = Floor(host, Notices(), tasks=None, grace=math.inf)
+        self.floor = make_floor(host, Notices(), tasks=None, grace=math.inf, tell=tell)
         self.counts: Counter[JobState] = Counter()
         self._rows: deque[JobRow] = deque()  # claimed, in order
         self._alone: JobRow | None = None
@@ -169,8 +177,14 @@ class _Drain:
         self._keeper = Keeper(self.floor, lambda _: None)
         retention = None if host.retention is None else micros(host.retention)
         dead_retention = None if host.dead_retention is None else micros(host.dead_retention)
-        self.floor.store.rescue(retention=retention, dead_retention=dead_retention)
+        rescued = self.floor.store.rescue(retention=retention, dead_retention=dead_retention)
+        if host.hooks.hears_jobs:
+            self.floor.tell(news_of_rescue(self.floor.store, rescued))
+        settle(self.floor.store)
+        host.settle_schedules()
+        Ticker(self.floor.store, self.floor.hooks, self.floor.tell).round()
         self._keeper.start()
+        capture.begin()
 
     # -- claiming
 
@@ -192,7 +206,7 @@ class _Drain:
         """Write what has ended, claim, and return the next job, which is left to be taken.
 
         Raises:
-            StoreUnavailable: The store is out of reach.
+            StoreUnavailable, ConfigurationError, SchemaMismatch: The store cannot be used.
         """
         while True:
             outcomes = take_outcomes(self.floor)
@@ -208,7 +222,8 @@ class _Drain:
                 self._take_in(answer.claimed)
             if self._rows:
                 break
-            if not self.floor.done and self._alone is None:
+            done = not self.floor.done and self._alone is None
+            if done and not settle(self.floor.store):
                 return None
         return self._rows[0]
 
@@ -259,7 +274,7 @@ class _Drain:
         if answer is None:
             error = self.floor.outage.error
             if self.floor.outage.open and error is not None:
-                raise error if isinstance(error, StoreUnavailable) else StoreUnavailable(str(error))
+                raise error if isinstance(error, MillraceError) else StoreUnavailable(str(error))
             return None
         self._count(outcomes, answer, expected)
         return answer
@@ -285,6 +300,7 @@ class _Drain:
 
     def close(self) -> None:
         """End; give back what has not run, and write what has, where the drain was cut short."""
+        capture.end()
         self._keeper.close()
         if self._alone is not None:
             self._rows.append(self._alone)
@@ -295,3 +311,4 @@ class _Drain:
         left = take_outcomes(self.floor)
         if left:
             step(self.floor, left, ())
+        self.floor.leave()

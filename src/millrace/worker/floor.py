@@ -8,18 +8,19 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from millrace.errors import StoreUnavailable
 from millrace.ids import new_worker_id
 from millrace.job import JobRow
 from millrace.messages import Beat
 from millrace.outcome import Outcome
 from millrace.states import JobState
 from millrace.worker.attempt import Attempt, Seat
+from millrace.worker.news import News, Tell
 from millrace.worker.notes import Notes
 from millrace.worker.notice import Notices
-from millrace.worker.outage import Outage
+from millrace.worker.outage import UNUSABLE, Outage
 from millrace.worker.plan import Plans
 from millrace.worker.summary import Tally
 from millrace.worker.telling import LOGGER, fields
@@ -66,12 +67,15 @@ class Floor:
     keeper: Keeper
     steps: Steps
 
-    def __init__(self, host: Host, notices: Notices, *, tasks: frozenset[str] | None, grace: float) -> None:
+    def __init__(
+        self, host: Host, notices: Notices, *, tasks: frozenset[str] | None, grace: float, tell: Tell | None = None
+    ) -> None:
         self.host = host
         self.store = host.store
         self.worker = new_worker_id()
         self.pid = os.getpid()  #: another process is a fork of this one, and no worker
-        self.plans = Plans(host.registry, tasks)
+        self.hooks = host.hooks
+        self.plans = Plans(host.registry, tasks, self.hooks)
         self.grace = grace  #: seconds that an attempt has to answer once it was told to stop
         self.running: set[Attempt] = set()  #: begun and not ended; whoever removes one owns its end
         self.done: deque[Outcome] = deque()  #: to be written
@@ -83,9 +87,14 @@ class Floor:
         self.recalled: dict[bytes, int] = {}  #: claimed, not begun, and cancelled: never to begin; id to claim
         self.fresh_until = 0.0  #: by `uptime`; later than this, leases are to be looked at before anything begins
         self.skew = self.store.now() - int(uptime() * 1e6)
-        self.talks = False  #: whether successes are logged
+        self.talks = False  #: whether somebody is told of successes: the log, or middleware
         self.unsure = False  #: leases could not be extended: nothing more is claimed until they can
         self.held: Attempt | None = None  #: claimed, and kept until it can run alone
+        self.tell: Tell = tell or self.hooks.tell  #: tells listeners what has happened
+        self.news: News | None = None  #: what there is to tell of attempts; None while nobody listens
+        self._listen_in()
+        self.beaten_at = uptime()  #: its last sign of life in the register, by `uptime`; at first, its making
+        self.slots = 0  #: how many jobs may run at once
 
     def store_time(self) -> int:
         """Return about what the store's clock says, in microseconds, without asking it."""
@@ -94,8 +103,13 @@ class Floor:
     def heard(self, now: int) -> None:
         """Take the store's time from an answer, and look at what may have changed: tasks, the level of the log."""
         self.skew = now - int(uptime() * 1e6)
-        self.talks = LOGGER.isEnabledFor(logging.DEBUG)
+        self.talks = LOGGER.isEnabledFor(logging.DEBUG) or bool(self.hooks.afters)
         self.plans.refresh()
+        self._listen_in()
+
+    def _listen_in(self) -> None:
+        if self.hooks.hears_attempts and self.news is None:
+            self.news = self.notes.news = News(self)
 
     def hold(self, row: JobRow) -> None:
         """Keep a job's lease while it waits to run alone."""
@@ -105,10 +119,10 @@ class Floor:
         """Keep it no longer."""
         self.held = None
 
-    def lost(self, number: int) -> None:
-        """Count attempts whose lease is another's."""
-        self.tally.lost += number
-        self.notices.lost.tell(number)
+    def lost(self, ended: Sequence[JobRow | Outcome]) -> None:
+        """Count attempts whose lease is another's, by what there is of each: its job, or its outcome."""
+        self.tally.lost += len(ended)
+        self.notices.lost.tell(len(ended))
 
     def begin(self, row: JobRow, seat: Seat) -> Attempt | None:
         """Begin an attempt on a job; None where it may not begin, and what there is to tell of it is told."""
@@ -122,6 +136,8 @@ class Floor:
             self._time(attempt, now)
         if (now > self.fresh_until or self.recalled) and not self._may_begin(attempt, now):
             return None
+        if self.news is not None:
+            self.news.begun(row)
         return attempt
 
     def _time(self, attempt: Attempt, now: float) -> None:
@@ -145,7 +161,7 @@ class Floor:
             return True
         self.running.discard(attempt)
         if state is None:
-            self.lost(1)
+            self.lost([row])
             LOGGER.warning("%s lost its lease before it began", row.task, extra=fields(row))
         else:
             self.give_back(row)
@@ -155,9 +171,12 @@ class Floor:
         """Extend a lease, and return what the store says of the job; what cannot be known now shall not begin."""
         try:
             return self.store.extend(self.worker, [Beat(row.ref, row.id, row.claim, lease=lease)])[0]
-        except StoreUnavailable as error:
+        except UNUSABLE as error:
             self.outage.hit(error)
             return JobState.CANCELLING
+
+    def leave(self) -> None:
+        """Drop it: nothing runs on it any more."""
 
     def give_back(self, row: JobRow) -> None:
         """Return a job that has not begun."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from millrace.errors import ConfigurationError, StoreUnavailable
+from millrace.hooks import Hooks
 from millrace.job import JobOrigin
 from millrace.registry import Registry
 from millrace.store import Store
+
+if TYPE_CHECKING:
+    from millrace.metrics.meter import Meter
 
 __all__ = ["Host", "checked", "ready"]
 
@@ -19,12 +23,26 @@ class Host(JobOrigin, Protocol):
     store: Store
 
     @property
+    def hooks(self) -> Hooks:
+        """What is called around attempts, and when something happens."""
+        ...
+
+    @property
+    def meter(self) -> Meter | None:
+        """What counts for it; None where nobody measures it."""
+        ...
+
+    @property
     def closed(self) -> bool:
         """Whether the app was closed; nothing can run on it then."""
         ...
 
     def load(self) -> None:
         """Import the modules whose tasks belong to it."""
+        ...
+
+    def settle_schedules(self) -> None:
+        """Let the store know the schedules that stand in the code; cheap where it does already."""
         ...
 
     @property

@@ -11,12 +11,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock, Thread
 
-from millrace.errors import StoreUnavailable
 from millrace.messages import Beat
 from millrace.states import JobState
 from millrace.worker.attempt import Attempt, Told
 from millrace.worker.bell import Bell
 from millrace.worker.floor import Floor
+from millrace.worker.outage import UNUSABLE
 from millrace.worker.settle import abandoned
 from millrace.worker.telling import LOGGER, fields
 from millrace.worker.uptime import uptime
@@ -164,7 +164,7 @@ class Keeper:
         beats = [Beat(each.row.ref, each.row.id, each.row.claim, lease=each.plan.lease) for each in due]
         try:
             states = floor.store.extend(floor.worker, beats)
-        except StoreUnavailable as error:
+        except UNUSABLE as error:
             floor.unsure = True
             floor.outage.hit(error)
             return False
@@ -190,7 +190,7 @@ class Keeper:
         self._recalls_at = now + _DEAF
         try:
             asked = dict(floor.store.cancelling(floor.worker))
-        except StoreUnavailable as error:
+        except UNUSABLE as error:
             floor.outage.hit(error)
             return
         if not asked:

@@ -153,6 +153,17 @@ class Lane:
                 self.free -= 1
                 bay.crew.engage(bay, 1)
 
+    def scout(self) -> bool:
+        """Where nothing runs or waits, let an idle hand begin, to look for jobs by itself; False where none can."""
+        with self._lock:
+            if self.free == self.size and not self.waiting:
+                for bay in self._all:
+                    if bay.idle and bay.crew.one_by_one:
+                        self.free -= 1
+                        bay.crew.engage(bay, 1)
+                        return True
+        return False
+
     def leave(self, bay: Bay, hand: object = None, *, yields: bool = False) -> bool:
         """Give a slot back; False where jobs have come meanwhile, and the hand keeps its slot.
 

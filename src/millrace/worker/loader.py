@@ -104,7 +104,7 @@ def _search(module: ModuleType, task: str) -> tuple[TaskSpec, Any] | None:
     for value in list(vars(module).values()):
         spec = _attribute(value, "spec")
         if isinstance(spec, TaskSpec) and spec.name == task:
-            return spec, None
+            return spec, _attribute(value, "app")
     return None
 
 

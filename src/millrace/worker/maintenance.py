@@ -1,4 +1,4 @@
-"""What any worker does for all: takes back lost leases, promotes what is due, deletes what has expired. Owns when.
+"""What any worker does for all: takes back leases, promotes what is due, fires ticks, deletes what expired. Owns when.
 
 It needs no leader. Each verb is one conditional change, harmless when two do it at once; only deleting, which is dear
 and never urgent, is done by whoever holds the store's lock for it. The worker's own entry in the register is here too.
@@ -11,14 +11,19 @@ import os
 import random
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event, Thread
 
 from millrace.clock import SECOND, micros
-from millrace.errors import StoreUnavailable
+from millrace.errors import MillraceError, StoreUnavailable
+from millrace.followups import settle
 from millrace.records import WorkerRow
 from millrace.states import JobState
 from millrace.worker.floor import Floor
+from millrace.worker.news import news_of_rescue
+from millrace.worker.outage import UNUSABLE
 from millrace.worker.telling import LOGGER
+from millrace.worker.ticker import Ticker
 from millrace.worker.uptime import uptime
 
 __all__ = ["Maintenance"]
@@ -30,6 +35,7 @@ _EXPIRE = 5.0  # seconds between two looks for what has expired
 _CHUNK = 500
 _SLOW = 0.25  # seconds after which a step that goes on may hold outcomes whose leases have passed
 _PAUSE = 0.005  # seconds between two chunks of deletes, for those who claim
+_TICKS = 0.02  # seconds between two looks for ticks: what comes meanwhile is fired by one
 
 
 class Maintenance:
@@ -47,20 +53,32 @@ class Maintenance:
         self._subscribe = subscribe
         self._closing = Event()
         self._next_beat = self._next_expire = 0.0
+        self._ticker = Ticker(floor.store, floor.hooks, floor.tell)
+        self._next_tick: int | None = None  # by the store's time, as far as is known
         self._calm = True  # whether the last round saw nothing that may have kept our own leases or outcomes back
         self._thread = Thread(target=self._run, name="millrace-maintenance", daemon=True)
 
     def start(self) -> None:
         """Register the worker, and begin.
 
+        What the store does not permit is to be known here, before anything runs: waiting would not help then. So this
+        writes where a worker writes, to the register and to the jobs.
+
         Raises:
             MillraceError: The store refuses, other than by being out of reach for now.
         """
+        store = self._floor.store
         try:
             self._beat()
             self._subscribe()
+            store.promote(limit=_CHUNK)
+            self._tick()
         except StoreUnavailable as error:
             self._floor.outage.hit(error)
+        except MillraceError:
+            with suppress(MillraceError):  # it may refuse that too
+                store.unregister(self._floor.worker)
+            raise
         self._thread.start()
 
     def close(self) -> None:
@@ -72,27 +90,47 @@ class Maintenance:
         """End the worker's entry in the register."""
         try:
             self._floor.store.unregister(self._floor.worker)
-        except StoreUnavailable as error:
+        except UNUSABLE as error:
             LOGGER.warning("the worker's entry in the register stays for a minute: %s", error)
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            try:
-                self.round()
-            except StoreUnavailable as error:
-                self._floor.outage.hit(error)
-            except Exception:  # noqa: BLE001 - a fault must not end the thread: it is told, and tried again
-                LOGGER.exception("a round of maintenance failed; the next one comes in a second")
+            self._safely(self.round)
             self._floor.notices.swept.tell()
-            self._closing.wait(_ROUND * random.uniform(0.8, 1.2))
+            until = uptime() + _ROUND * random.uniform(0.8, 1.2)
+            while not self._closing.wait(self._nap(until)) and uptime() < until:
+                self._safely(self._tick)
+
+    def _safely(self, what: Callable[[], None]) -> None:
+        try:
+            what()
+        except UNUSABLE as error:
+            self._next_tick = None
+            self._floor.outage.hit(error)
+        except Exception:  # noqa: BLE001 - a fault must not end the thread: it is told, and tried again
+            self._next_tick = None
+            LOGGER.exception("a round of maintenance failed; the next one comes in a second")
+
+    def _nap(self, until: float) -> float:
+        """Return the seconds until the next round, or the next tick."""
+        left = until - uptime()
+        if self._next_tick is not None:
+            left = min(left, max((self._next_tick - self._floor.store_time()) / SECOND, _TICKS))
+        return max(left, 0.0)
+
+    def _tick(self) -> None:
+        self._floor.host.settle_schedules()
+        self._next_tick = self._ticker.round()
 
     def round(self) -> None:
         """Do one round."""
         floor, store = self._floor, self._floor.store
         self._subscribe()
         self._rescue_when_calm()
+        settle(store)
         while store.promote(limit=_CHUNK) == _CHUNK and not self._closing.is_set():
             pass
+        self._tick()
         now = uptime()
         if now >= self._next_beat:
             self._beat()
@@ -126,6 +164,8 @@ class Maintenance:
         dead_retention = None if host.dead_retention is None else micros(host.dead_retention)
         while not self._closing.is_set():
             rescued = floor.store.rescue(retention=retention, dead_retention=dead_retention, limit=_CHUNK, now=now)
+            if floor.hooks.hears_jobs:
+                floor.tell(news_of_rescue(floor.store, rescued))
             for each in rescued:
                 more = {"job_id": each.id.hex(), "task": each.task, "queue": each.queue}
                 level = "error" if each.state is JobState.DEAD else "warning"
@@ -145,4 +185,5 @@ class Maintenance:
         info = {"host": socket.gethostname(), "pid": os.getpid(), **self._info()}
         name = f"{info['host']}:{info['pid']}"
         self._floor.store.register(WorkerRow(self._floor.worker, name, 0, 0, json.dumps(info).encode()))
-        self._next_beat = uptime() + _BEAT * random.uniform(0.8, 1.2)
+        self._floor.beaten_at = uptime()
+        self._next_beat = self._floor.beaten_at + _BEAT * random.uniform(0.8, 1.2)

@@ -11,16 +11,16 @@ from collections.abc import Callable
 from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
 
-from millrace.errors import StoreUnavailable
 from millrace.messages import Beat
 from millrace.records import LogRow
 from millrace.states import JobState
 from millrace.store import Store
 from millrace.worker.attempt import Told
-from millrace.worker.outage import Outage
+from millrace.worker.outage import UNUSABLE, Outage
 
 if TYPE_CHECKING:
     from millrace.worker.attempt import Attempt
+    from millrace.worker.news import News
 
 __all__ = ["Notes"]
 
@@ -44,6 +44,7 @@ class Notes:
         self._beats: deque[tuple[Attempt, Beat]] = deque()
         self._late: deque[Attempt] = deque()
         self._lock = RLock()
+        self.news: News | None = None  #: who is told of what was written
 
     def add_line(self, line: LogRow) -> None:
         """Keep a log line; it is written within a twentieth of a second, and before the attempt's outcome."""
@@ -91,7 +92,7 @@ class Notes:
                         self._beats.append((attempt, beat))
                 while self._beats:
                     self._write_beats()
-            except StoreUnavailable as error:
+            except UNUSABLE as error:
                 self.pending = True
                 self._outage.hit(error)
                 return False
@@ -102,21 +103,26 @@ class Notes:
     def _write_lines(self) -> None:
         lines = _taken(self._lines, _CHUNK)
         try:
-            self._store.log(self._worker, lines)
-        except StoreUnavailable:
+            kept = self._store.log(self._worker, lines)
+        except UNUSABLE:
             self._lines.extendleft(reversed(lines))
             raise
+        if self.news is not None:
+            self.news.lines(lines, kept)
 
     def _write_beats(self) -> None:
         beats = _taken(self._beats, _CHUNK)
         try:
             states = self._store.extend(self._worker, [beat for _, beat in beats])
-        except StoreUnavailable:
+        except UNUSABLE:
             self._beats.extendleft(reversed(beats))
             raise
+        if self.news is not None:
+            self.news.beats(beats, states)
         for (attempt, _), state in zip(beats, states, strict=True):
             if state is None:
-                attempt.tell(Told.LOST)
+                if not attempt.completes_itself:  # else that may be why
+                    attempt.tell(Told.LOST)
             elif state is JobState.CANCELLING:
                 attempt.tell(Told.CANCEL)
 

@@ -1,22 +1,24 @@
-"""The ends of attempts that were completed in their own transaction. Owns that no step waits for such a transaction.
+"""The ends of attempts that were completed in their own transaction: what is written, counted and told of them.
 
-Usually it has been committed, and there is nothing left to write. Where it was rolled back, the attempt has failed.
-Where it is still open (its handler has returned too early, or was left to itself), only its end will tell: nothing is
-written, and the lease passes should it be rolled back.
+No step waits for such a transaction. Usually it has been committed, and there is nothing left to write. Where it was
+rolled back, the attempt has failed. Where it is still open (its handler has returned too early, or was left to itself),
+only its end will tell: nothing is written, and the lease passes should it be rolled back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from millrace.errors import StoreUnavailable
 from millrace.outcome import Outcome
 from millrace.states import JobState
 from millrace.store import OpenEnds
+from millrace.worker.afterwards import tell_own
+from millrace.worker.attempt import Attempt
 from millrace.worker.floor import Floor
-from millrace.worker.telling import LOGGER
+from millrace.worker.outage import UNUSABLE
+from millrace.worker.telling import LOGGER, tell_end, tell_own_end
 
-__all__ = ["settle_own"]
+__all__ = ["note_own", "settle_own"]
 
 _RUNNING = frozenset({JobState.RUNNING, JobState.CANCELLING})
 
@@ -40,7 +42,7 @@ def settle_own(floor: Floor, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
             runs = row is not None and row.claim == outcome.claim and row.state in _RUNNING
             _note(floor, outcome, store.finish_unless_open(floor.worker, outcome) if runs else False)
             left.remove(outcome)
-    except StoreUnavailable as error:
+    except UNUSABLE as error:
         floor.done.extendleft(reversed(left))
         floor.outage.hit(error)
     except Exception:  # noqa: BLE001 - whatever it is, it is met again where all others are written
@@ -58,9 +60,27 @@ def _note(floor: Floor, outcome: Outcome, written: bool | None) -> None:  # noqa
             outcome.id.hex(),
             extra={"job_id": outcome.id.hex()},
         )
-        floor.lost(1)
+        floor.lost([outcome])
+        if floor.news is not None:
+            floor.news.drop(outcome)
     elif written:
         floor.tally.add([outcome], (), {})
+        tell_end(attempt.row, outcome)
+        tell_own(attempt, outcome)
         floor.steps.hinted()  # it may be due again soon
     else:
-        floor.tally.add([Outcome.completed(attempt.row, None, retention=None)], (), {})
+        note_own(floor, attempt, outcome)
+
+
+def note_own(floor: Floor, attempt: Attempt, outcome: Outcome) -> None:
+    """Count and tell the success of an attempt whose own transaction was committed.
+
+    Args:
+        floor: The worker's.
+        attempt: Which.
+        outcome: What would have been written, had it not been; the store has refused it.
+    """
+    completed = Outcome.completed(attempt.row, None, retention=None)
+    floor.tally.add([completed], (), {})
+    tell_own_end(attempt, outcome)
+    tell_own(attempt, completed)

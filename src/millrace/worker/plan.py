@@ -11,8 +11,10 @@ from typing import Any
 from millrace.clock import micros
 from millrace.codec import Arguments
 from millrace.errors import PayloadError
+from millrace.hooks import Around, Hooks
 from millrace.options import DEFAULT_LEASE, Terms
 from millrace.registry import Registry, RunIn, TaskSpec
+from millrace.worker.around import wrapped
 
 __all__ = ["Plan", "Plans"]
 
@@ -39,11 +41,13 @@ class Plan:
         "timeout",
     )
 
-    def __init__(self, spec: TaskSpec, terms: Terms | None = None, decode: Decode | None = None) -> None:
+    def __init__(
+        self, spec: TaskSpec, terms: Terms | None = None, decode: Decode | None = None, arounds: tuple[Around, ...] = ()
+    ) -> None:
         self.spec = spec
         self.name = spec.name
         self.kind: RunIn = spec.run_in
-        self.function = spec.function
+        self.function = wrapped(spec.function, arounds)
         self.takes_context = spec.takes_context
         self.terms = terms = terms or spec.terms
         self.timeout = terms.timeout
@@ -53,7 +57,9 @@ class Plan:
 
     def over(self, options: bytes) -> Plan:
         """Return the plan for a job with options of its own."""
-        return Plan(self.spec, self.spec.terms_of(options), self.decode)
+        plan = Plan(self.spec, self.spec.terms_of(options), self.decode)
+        plan.function = self.function
+        return plan
 
 
 class Plans(dict[str, Plan]):
@@ -65,9 +71,11 @@ class Plans(dict[str, Plan]):
     'print'
     """
 
-    def __init__(self, registry: Registry, only: frozenset[str] | None = None) -> None:
+    def __init__(self, registry: Registry, only: frozenset[str] | None = None, hooks: Hooks | None = None) -> None:
         super().__init__()
         self._registry = registry
+        self._hooks = hooks or Hooks()
+        self._arounds: tuple[Around, ...] = self._hooks.arounds  # those of the plans that are made
         self._only = only
         self._names: frozenset[str] | None = None
         self.claimable: frozenset[str] = frozenset()  #: the names to claim
@@ -79,11 +87,14 @@ class Plans(dict[str, Plan]):
         spec = self._registry.get(name)
         if spec is None:
             raise KeyError(name)
-        plan = self[name] = Plan(spec)
+        plan = self[name] = Plan(spec, arounds=self._arounds)
         return plan
 
     def refresh(self) -> None:
-        """Pick up tasks that were registered meanwhile; costs nothing where none was."""
+        """Pick up tasks and middleware that were registered meanwhile; costs nothing where none was."""
+        if self._arounds is not self._hooks.arounds:
+            self._arounds = self._hooks.arounds
+            self.clear()
         names = self._registry.names
         if names is self._names:
             return

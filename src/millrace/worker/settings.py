@@ -32,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True):
 def read_settings(
     *,
     queues: Iterable[str] | None,
-    tasks: Iterable[str] | None,
+    tasks: Iterable[str | checks.Named] | None,
     concurrency: int,
     reserved: Mapping[str, int] | None,
     burst: bool,
@@ -62,8 +62,8 @@ def read_settings(
     )
 
 
-def read_names(what: str, option: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Check a list of names of queues or tasks.
+def read_names(what: str, option: str, values: Iterable[str | checks.Named]) -> tuple[str, ...]:
+    """Check a list of names of queues or tasks; a task may be given itself.
 
     Raises:
         ConfigurationError: It is empty, a text, or holds what is no name.
@@ -71,7 +71,8 @@ def read_names(what: str, option: str, values: Iterable[str]) -> tuple[str, ...]
     >>> read_names("queue", "queues", ["a", "b", "a"])
     ('a', 'b')
     """
-    names = tuple(dict.fromkeys(checks.name(what, value) for value in checks.items(option, values)))
+    given = checks.items(option, values)
+    names = tuple(dict.fromkeys(checks.name(what, getattr(each, "name", each)) for each in given))
     if not names:
         raise ConfigurationError(f"{option}=[] would claim nothing; name some, or leave it out for all")
     return names

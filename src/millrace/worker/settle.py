@@ -16,16 +16,22 @@ from __future__ import annotations
 from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from millrace.codec import encode_result
 from millrace.errors import PayloadError
 from millrace.outcome import Outcome, error_record
+from millrace.retry import DEFAULT_BACKOFF
 from millrace.signals import CancelJob
 from millrace.states import OutcomeKind
 from millrace.verdict import after_bad_result, after_cancel, after_error, after_failure, after_timeout
+from millrace.worker.afterwards import tell_after, tell_loss
 from millrace.worker.attempt import Told
 from millrace.worker.telling import tell_end
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from millrace.job import JobRow
     from millrace.worker.attempt import Attempt
     from millrace.worker.plan import Plan
@@ -51,6 +57,8 @@ def returned(attempt: Attempt, value: Any) -> Outcome | None:
 def raised(attempt: Attempt, error: BaseException) -> Outcome | None:
     """Settle an attempt whose handler has raised, whatever it was."""
     row, plan = attempt.row, attempt.plan
+    if attempt.side is not None and attempt.side.completed:
+        attempt.side.raised = error
     match attempt.told:
         case Told.LOST:
             return _lost(attempt)
@@ -88,10 +96,16 @@ def value_outcome(row: JobRow, plan: Plan, value: Any) -> Outcome:
 
 def error_outcome(row: JobRow, plan: Plan, error: BaseException) -> Outcome:
     """Return what an error makes of an attempt that nobody stopped."""
+    return _judged(row, plan, lambda: after_error(row, error, plan.terms))
+
+
+def _judged(row: JobRow, plan: Plan, judge: Callable[[], Outcome]) -> Outcome:
+    """Judge a failure by its task's policy; where the policy itself fails, that is the error, and the default holds."""
     try:
-        return after_error(row, error, plan.terms)
-    except Exception as broken:  # noqa: BLE001 - a signal's fields may hold anything, a policy's number overflow
-        return after_error(row, broken, plan.terms)
+        return judge()
+    except BaseException as broken:  # noqa: BLE001 - a policy is the user's code, and a signal's fields hold anything
+        terms = msgspec.structs.replace(plan.terms, retry=DEFAULT_BACKOFF)
+        return after_failure(row, error_record(broken), terms)
 
 
 def abandoned(attempt: Attempt) -> Outcome | None:
@@ -109,11 +123,13 @@ def abandoned(attempt: Attempt) -> Outcome | None:
 
 
 def _timed_out(attempt: Attempt) -> Outcome:
-    return _ended(attempt, after_timeout(attempt.row, attempt.plan.timeout or 0.0, attempt.plan.terms))
+    row, plan = attempt.row, attempt.plan
+    return _ended(attempt, _judged(row, plan, lambda: after_timeout(row, plan.timeout or 0.0, plan.terms)))
 
 
 def _lost(attempt: Attempt) -> Outcome | None:
-    attempt.floor.lost(1)
+    attempt.floor.lost([attempt.row])
+    tell_loss(attempt)
     return None
 
 
@@ -122,19 +138,22 @@ def _uncommitted(attempt: Attempt) -> Outcome:
 
     The fence refuses this outcome where that transaction was committed; where it was not, the job must not hang.
     """
+    attempt.aside.returned = True
     text = (
         "complete(connection=…) was called, but its transaction was not committed; commit it before returning, and on"
         " an asynchronous connection await complete"
     )
-    return after_failure(attempt.row, error_record(f"Uncommitted: {text}"), attempt.plan.terms)
+    row, plan, error = attempt.row, attempt.plan, error_record(f"Uncommitted: {text}")
+    return _ended(attempt, _judged(row, plan, lambda: after_failure(row, error, plan.terms)))
 
 
 def _ended(attempt: Attempt, outcome: Outcome) -> Outcome:
-    """Write what must stand before the outcome, and tell of it."""
+    """Write what must stand before the outcome, and tell of it; where it may not be true, `ownends` tells what is."""
     completed = outcome.kind is OutcomeKind.COMPLETED
-    beat = attempt.take_progress()
-    if beat is not None and not completed:
+    beat = None if completed else attempt.take_progress()  # of a success it goes with the notes before the outcome
+    if beat is not None:
         attempt.floor.notes.add_beat(attempt, beat, wait=False)
-    if attempt.floor.talks or not completed:
+    if (attempt.floor.talks or not completed) and not attempt.completes_itself:
         tell_end(attempt.row, outcome)
+        tell_after(attempt, outcome)
     return outcome

@@ -10,12 +10,17 @@ from collections.abc import Callable
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
+from millrace.clock import to_datetime
+from millrace.events import WorkerStarted, WorkerStopped
+from millrace.ids import worker_name
 from millrace.outcome import Outcome
 from millrace.store import Subscription
+from millrace.worker import capture
+from millrace.worker.announcer import Announcer
 from millrace.worker.attempt import Attempt, Told
 from millrace.worker.children import ChildHand
 from millrace.worker.claimer import Claimer
-from millrace.worker.floor import Floor
+from millrace.worker.floors import make_floor
 from millrace.worker.keeper import Keeper
 from millrace.worker.lane import Crew, Lane
 from millrace.worker.loop import LoopCrew
@@ -37,6 +42,7 @@ __all__ = ["Shift"]
 
 _LAST_WORD = 1.0  # seconds for attempts that were told that the worker stops
 _LAST_WRITE = 5.0  # seconds for the store to take the last outcomes
+_SILENT = 35.0  # seconds without a sign of life: it is due every 10
 _CLOSING = 2.0  # seconds for threads to end that should have nothing left to do
 
 
@@ -53,7 +59,11 @@ class Shift:
     def __init__(self, host: Host, settings: Settings, notices: Notices, on_empty: Callable[[], None]) -> None:
         self.hurried: Callable[[], bool] = lambda: False  #: tells whether the grace is cut short
         self._settings = settings
-        self.floor = floor = Floor(host, notices, tasks=settings.tasks, grace=settings.grace)
+        self._announcer = Announcer(host.hooks)
+        self.floor = floor = make_floor(
+            host, notices, tasks=settings.tasks, grace=settings.grace, tell=self._announcer.tell
+        )
+        floor.slots = settings.concurrency
         self._loop = LoopCrew(floor)
         self._threads = ThreadCrew(floor)
         self._children = ThreadCrew(floor, make=ChildHand, name="millrace-child")
@@ -85,12 +95,28 @@ class Shift:
             "concurrency": settings.concurrency,
             "reserved": dict(settings.reserved),
             "running": len(self.floor.running),
+            "ended": {str(kind): number for kind, number in self.summary.outcomes.items()},
         }
 
     @property
     def summary(self) -> Summary:
         """What has been done so far."""
         return self.floor.tally.summary()
+
+    def complaints(self) -> list[str]:
+        """Say in a sentence each why this worker does not do its work; none where it does."""
+        floor = self.floor
+        told: list[str] = []
+        if not self._steps.accepting:
+            told.append("the worker is stopping")
+        if floor.outage.open:
+            told.append(f"the store cannot be used: {floor.outage.error}")
+        if floor.unsure:
+            told.append("leases of running jobs could not be extended")
+        silent = uptime() - floor.beaten_at
+        if silent > _SILENT:
+            told.append(f"the worker has not reported itself in the store for {silent:.0f} s")
+        return told
 
     def watch_for_empty(self) -> None:
         """Have `on_empty` called as soon as it is so, not only at the next look."""
@@ -105,7 +131,16 @@ class Shift:
         Raises:
             MillraceError: The store cannot be used, other than by being out of reach for now.
         """
-        self._maintenance.start()
+        try:
+            self._maintenance.start()
+        except BaseException:
+            if self._watch is not None:
+                self._watch.close()
+            self._announcer.close(_LAST_WORD)
+            self.floor.leave()
+            raise
+        self._tell(WorkerStarted)
+        capture.begin()
         self._keeper.start()
         self._steps.watched = self._settings.burst
         self._claimer.start()
@@ -151,7 +186,16 @@ class Shift:
         for crew in (self._threads, self._children, self._loop):
             crew.close(_CLOSING if all_ended else 0.0 if self.hurried() else _LAST_WORD)
         self._keeper.close()
+        capture.end()
+        self._tell(WorkerStopped)
+        self._announcer.close(_LAST_WORD if self.hurried() else _LAST_WRITE)
+        floor.leave()
         return all_ended
+
+    def _tell(self, kind: type[WorkerStarted | WorkerStopped]) -> None:
+        floor = self.floor
+        if floor.hooks.listeners_of(kind):
+            floor.tell([kind(at=to_datetime(floor.store_time()), worker=worker_name(floor.worker))])
 
     def _quiet_within(self, seconds: float, hurried: Callable[[], bool] = lambda: False) -> bool:
         """Wait until nothing runs or waits to be written; give up early when hurried."""

@@ -23,6 +23,7 @@ from millrace.worker.completer import step, take_outcomes
 from millrace.worker.floor import Floor, last_chance
 from millrace.worker.lane import Bay, Lane
 from millrace.worker.ownends import settle_own
+from millrace.worker.pace import MOST_AHEAD
 from millrace.worker.telling import LOGGER, fields
 from millrace.worker.uptime import uptime
 
@@ -50,6 +51,7 @@ class Steps:
         self.watched = False  #: the claimer wants to know of each slot that becomes free
         self.due_at: int | None = None  #: by the store's clock: when the next job falls due
         self.due_known = False  #: whether that still holds
+        self.room_at: int | None = None  #: by the store's clock: when a job may be claimed that only a rate holds back
         self.under_way = 0.0  #: since when a step goes on, by `uptime`; 0.0: none does
         self.ended_at = 0.0  #: when the last one ended
         self.alone: JobRow | None = None  #: a job that must run alone; nothing else is claimed or begun
@@ -58,10 +60,11 @@ class Steps:
         self._lanes = lanes
         self._queues = queues
         self.permits = list(range(floor.store.parallel_steps))  #: to do a step; empty while as many go on as may
-        self._most = MAX_CLAIM // len(self.permits)  # for one step: all at once would leave nothing for one beside it
+        self._most = min(MAX_CLAIM, MOST_AHEAD // len(self.permits))  # for one step, that one beside it has as much
         self._leading: set[int] = set()  # idents of the threads that do a step
         self._noting = Lock()
         self._hints = 0
+        self._scouted = False  # a hand was sent for a hint that the claimer has not heard of
         floor.outage.on_over = self.bell.ring
         for lane in lanes:
             lane.on_free = self.freed
@@ -69,11 +72,18 @@ class Steps:
     # -- asking for a step
 
     def hinted(self) -> None:
-        """Take a hint of the store that there may be jobs: look soon, unless a step goes on and will see to it."""
+        """Take a hint of the store that there may be jobs: look soon, unless a step goes on and will see to it.
+
+        Where all are idle a hand looks: what it claims first it runs itself, which saves waking it for that.
+        """
         self._hints += 1
         self.due_known = False
         self.more = True
-        if not self._leading:
+        if self._leading:
+            return
+        self._scouted = True
+        if not (self.claims_now and self._lanes[-1].scout()):
+            self._scouted = False
             self.bell.ring()
 
     def poke(self) -> None:
@@ -126,6 +136,9 @@ class Steps:
             # What came while the step went on could not lead itself, so this is looked at after the permit is free.
             if not went or not self.needed(own):
                 break
+        if self._scouted:  # the claimer looks when the next job falls due; and only now, not before what was claimed
+            self._scouted = False
+            self.bell.ring()
         if self._floor.done and not self.near and not outage.open:  # in an outage the claimer wakes for the next try
             self.near = True
             self.bell.ring()
@@ -213,6 +226,9 @@ class Steps:
         if not asked:
             return
         short = len(answer.claimed) < asked
+        self.room_at = answer.room_at if short else None
+        if self.room_at is not None:
+            self.bell.ring()  # the claimer sleeps until then, not until its next poll
         for lane in self._lanes:
             lane.low = 0 if short else lane.ahead // 2  # where there is no more to claim, few that wait are no reason
             lane.idle = lane.idle or (short and lane.quiet)
@@ -323,7 +339,7 @@ class Steps:
             return False
         self.alone = None
         if told is Told.LOST:
-            self._floor.lost(1)
+            self._floor.lost([row])
         else:
             self._floor.give_back(row)
         return True

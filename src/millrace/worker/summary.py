@@ -12,7 +12,7 @@ from millrace.outcome import Outcome
 from millrace.states import JobState, OutcomeKind
 from millrace.worker.uptime import uptime
 
-__all__ = ["Summary", "Tally"]
+__all__ = ["Summary", "Tally", "kind_of"]
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -47,6 +47,17 @@ class Summary(msgspec.Struct, frozen=True):
 _KINDS = {JobState.CANCELLED: OutcomeKind.CANCELLED, JobState.DEAD: OutcomeKind.DEAD}
 
 
+def kind_of(outcome: Outcome, resulting: JobState | None) -> OutcomeKind:
+    """Say how an attempt ended: as its outcome says, or otherwise where the store put the job into another state.
+
+    >>> from millrace.job import JobRow
+    >>> row = JobRow(ref=1, id=bytes(16), task="add", queue="default", args=b"{}", claim=1)
+    >>> kind_of(Outcome.snoozed(row, delay=1, retention=None), JobState.CANCELLED).value
+    'cancelled'
+    """
+    return outcome.kind if resulting is None else _KINDS.get(resulting, outcome.kind)
+
+
 class Tally:
     """The counts while they grow; written by whoever leads a step, one at a time under the steps' own lock.
 
@@ -64,7 +75,7 @@ class Tally:
         """Count what was written; where a cancel won, the attempt counts as cancelled."""
         if refused or resulting:
             kinds = [
-                _KINDS.get(resulting[place], outcome.kind) if place in resulting else outcome.kind
+                kind_of(outcome, resulting.get(place))
                 for place, outcome in enumerate(outcomes)
                 if place not in refused and outcome.recorded
             ]

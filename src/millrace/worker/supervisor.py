@@ -6,6 +6,7 @@ dies young. Signals are passed on to all; the parent ends when the last of them 
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -13,18 +14,22 @@ from collections.abc import Mapping, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from millrace.worker.bell import Bell
 from millrace.worker.notice import Notice
 from millrace.worker.stopping import StopSignals
 from millrace.worker.telling import LOGGER
 
+if TYPE_CHECKING:
+    from millrace.worker.gathering import Gathering, Line
+
 __all__ = ["Supervisor", "supervise"]
 
 _FIRST, _LONGEST = 0.5, 30.0  # seconds before a process that died young is started again, before jitter
 _YOUNG = 10.0  # seconds; one that lived for longer begins again with the first delay
 _KILL_AFTER = 10.0  # seconds beyond the grace that a process has to end by itself
-_USAGE = 2  # the exit code of a command that was given something wrong: starting it again would not help
+_USAGE = 2  # the exit code of a command that was given something wrong, or is refused by its store
 
 
 class Supervisor:
@@ -36,6 +41,7 @@ class Supervisor:
         grace: Seconds that a process has to stop; some more, and it is killed.
         burst: A process that ends with exit code 0 has done its part, and is not started again.
         environment: Of the processes; None is this one's.
+        gathering: Hears how they do; None: nobody asks.
 
     >>> import sys
     >>> Supervisor([sys.executable, "-c", "pass"], 2, burst=True).run()
@@ -50,6 +56,7 @@ class Supervisor:
         grace: float = 30.0,
         burst: bool = False,
         environment: Mapping[str, str] | None = None,
+        gathering: Gathering | None = None,
     ) -> None:
         self.restarts = Notice()  #: processes started again
         self.started = Notice()  #: processes started, again or for the first time
@@ -57,11 +64,14 @@ class Supervisor:
         self._grace = grace
         self._burst = burst
         self._environment = environment
+        self._gathering = gathering
         self._bell = Bell()
         self._ended: SimpleQueue[_Place] = SimpleQueue()
         self._places = [_Place(number + 1) for number in range(count)]
         self._stop_asked = 0
         self._worst = 0
+        if gathering is not None:
+            gathering.missing(self._missing)
 
     @property
     def pids(self) -> list[int]:
@@ -101,13 +111,32 @@ class Supervisor:
         for place in self._places:
             if not place.wanted or place.process is not None or place.start_at > now:
                 continue
-            # in a group of its own: a Ctrl-C must reach it once, from here, for a second signal cuts the grace short
-            place.process = subprocess.Popen(
-                self._command, env=self._environment, stdin=subprocess.DEVNULL, process_group=0
-            )
+            place.process = self._start(place)
             place.started_at = now
             Thread(target=self._wait_for, args=(place, place.process), daemon=True, name="millrace-supervisor").start()
             self.started.tell()
+
+    def _start(self, place: _Place) -> subprocess.Popen[bytes]:
+        line = None if self._gathering is None else self._gathering.open(place.name)
+        environment = self._environment
+        if line is not None:
+            environment = {**(os.environ if environment is None else environment), **line.environment}
+        # in a group of its own: a Ctrl-C must reach it once, from here, for a second signal cuts the grace short
+        process = subprocess.Popen(
+            self._command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            pass_fds=() if line is None else (line.descriptor,),
+        )
+        if line is not None:
+            line.started()
+            place.line = line
+        return process
+
+    def _missing(self) -> list[str]:
+        """Name the processes that should live and do not."""
+        return [place.name for place in self._places if place.wanted and place.process is None]
 
     def _wait_for(self, place: _Place, process: subprocess.Popen[bytes]) -> None:
         process.wait()
@@ -129,17 +158,20 @@ class Supervisor:
             except Empty:
                 return
             process, place.process = place.process, None
+            if self._gathering is not None and place.line is not None:
+                self._gathering.close(place.line)
             code = 0 if process is None else process.returncode
             if stopping or (self._burst and code == 0):
                 place.wanted = False
                 # by SIGTERM itself ends only one that had not begun to work, and so has lost nothing
                 self._worst = max(self._worst, 0 if code in (0, -signal.SIGTERM) else 1)
-            elif code == _USAGE:
+            elif code == _USAGE and place.first:
                 self._worst = _USAGE
                 self._stop_asked += 1
                 place.wanted = False
             else:
                 self._put_off(place, code)
+            place.first = False
 
     def _put_off(self, place: _Place, code: int) -> None:
         """Have a process started again: the later, the more often it has died young."""
@@ -172,8 +204,11 @@ class _Place:
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.name = f"worker process {number}"
+        self.line: Line | None = None  #: to the last process
         self.wanted = True
         self.process: subprocess.Popen[bytes] | None = None
+        self.first = True  #: whether none has run here before; later, what is refused may be allowed again
         self.start_at = 0.0
         self.started_at = 0.0
         self.delay = _FIRST
@@ -186,6 +221,7 @@ def supervise(
     grace: float = 30.0,
     burst: bool = False,
     environment: Mapping[str, str] | None = None,
+    gathering: Gathering | None = None,
 ) -> int:
     """Run `count` processes of a worker's command until they have ended; return the exit code. See `Supervisor`.
 
@@ -193,4 +229,5 @@ def supervise(
     >>> supervise([sys.executable, "-c", "raise SystemExit(2)"], 1)
     2
     """
-    return Supervisor(command, count, grace=grace, burst=burst, environment=environment).run()
+    made = Supervisor(command, count, grace=grace, burst=burst, environment=environment, gathering=gathering)
+    return made.run()

@@ -17,16 +17,17 @@ from millrace.errors import PayloadError
 from millrace.job import JobRow
 from millrace.outcome import Outcome, printable, shorten
 from millrace.records import LogRow
-from millrace.states import OutcomeKind
+from millrace.states import OutcomeKind, Reason
 
 if TYPE_CHECKING:
     from millrace.worker.attempt import Attempt
 
-__all__ = ["LOGGER", "fields", "log_line", "tell_end", "told"]
+__all__ = ["LOGGER", "MAX_LINE_BYTES", "fields", "log_line", "tell_end", "tell_own_end", "told"]
 
 LOGGER = logging.getLogger("millrace.worker")
 
-MAX_LINE_BYTES = 8 * 1024
+MAX_LINE_BYTES = 8 * 1024  #: of a log line's message and values together
+_CUT_BYTES = len(b'{"cut":""}')  #: and what stands in it may be twice as long once it is a text of JSON
 
 _LEVELS = {
     OutcomeKind.COMPLETED: logging.DEBUG,
@@ -66,6 +67,22 @@ def tell_end(row: JobRow, outcome: Outcome) -> None:
     LOGGER.log(level, "%s %s%s", _named(row), event, f": {detail}" if detail else "", extra=more)
 
 
+def tell_own_end(attempt: Attempt, outcome: Outcome) -> None:
+    """Tell that an attempt was completed by its own transaction, whatever has become of its handler since.
+
+    What the handler raised afterwards stands nowhere else, so it is told with its traceback.
+    """
+    row, side = attempt.row, attempt.aside
+    if side.returned:
+        tell_end(row, Outcome.completed(row, None, retention=None))
+        return
+    raised = outcome.error is not None and outcome.reason is not Reason.TIMEOUT
+    what = "that its handler raised" if raised else "what came"
+    detail = f"in its own transaction; {what} afterwards changes nothing: {_error(outcome) or outcome.kind.value}"
+    more = {**fields(row), "event": OutcomeKind.COMPLETED.value, "detail": detail, "started": row.started}
+    LOGGER.warning("%s completed %s", _named(row), detail, extra=more, exc_info=side.raised if raised else None)
+
+
 def told(attempt: Attempt, why: str) -> None:
     """Tell that an attempt was told to stop."""
     LOGGER.warning("%s is told to stop: %s", _named(attempt.row), why, extra=fields(attempt.row))
@@ -76,14 +93,20 @@ def _error(outcome: Outcome) -> str:
 
 
 def log_line(row: JobRow, at: int, level: int, message: str, data: Mapping[str, Any]) -> LogRow:
-    """Make the row of one log line, whatever was given: cut to 8 KiB, what has no form in JSON written out.
+    """Make the row of one log line, whatever was given: cut to 8 KiB in all, what has no form in JSON written out.
+
+    Where both are long, the message and the values have half of it each.
 
     >>> row = JobRow(ref=1, id=bytes(16), task="t", queue="q", args=b"{}", claim=1, attempt=1)
     >>> log_line(row, 0, 20, "hello", {"n": 1}).data
     b'{"n":1}'
     """
-    text = shorten(printable(str(message)), MAX_LINE_BYTES)
-    return LogRow(row.ref, row.id, row.claim, at, level, text, _data(data) if data else None, row.attempt)
+    values = _data(data) if data else b""
+    text = shorten(printable(str(message)), max(MAX_LINE_BYTES - len(values), MAX_LINE_BYTES // 2))
+    room = MAX_LINE_BYTES - len(text.encode())
+    if len(values) > room:
+        values = msgspec.json.encode({"cut": shorten(values.decode(), (room - _CUT_BYTES) // 2)})
+    return LogRow(row.ref, row.id, row.claim, at, level, text, values or None, row.attempt)
 
 
 def _data(data: Mapping[str, Any]) -> bytes:
@@ -92,6 +115,4 @@ def _data(data: Mapping[str, Any]) -> bytes:
         written = encode_result(dict(data))
     except PayloadError:
         written = msgspec.json.encode({printable(name): printable(repr(value)) for name, value in data.items()})
-    if written is None or len(written) > MAX_LINE_BYTES:
-        return msgspec.json.encode({"cut": shorten((written or b"").decode(), MAX_LINE_BYTES // 2)})
-    return written
+    return written or b""

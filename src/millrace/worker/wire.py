@@ -17,6 +17,7 @@ __all__ = [
     "CHILD_VARIABLE",
     "Answer",
     "Completed",
+    "Counted",
     "Ended",
     "Extend",
     "FromChild",
@@ -43,11 +44,18 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
 
 class Run(msgspec.Struct, frozen=True, tag="run"):
-    """Run one attempt. `modules` may hold the task; `file` is the script that stands behind the first of them."""
+    """Run one attempt. `modules` may hold the task; `file` is the script that stands behind the first of them.
+
+    `arounds` tells how many middlewares the handler runs within, `log_level` from which level on lines of `logging` are
+    kept, `measured` whether what the handler does to the store is counted.
+    """
 
     row: JobRow
     modules: tuple[str, ...]
     file: str | None = None
+    arounds: int = 0
+    log_level: int | None = None
+    measured: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, tag="answer"):
@@ -57,11 +65,12 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
 
 
 class Line(msgspec.Struct, frozen=True, tag="line"):
-    """A log line, with what was given by name as plain JSON values."""
+    """A log line, with what was given by name as plain JSON values; `kept`: it was sent to `logging` already."""
 
     level: int
     message: str
     data: dict[str, Any] = {}
+    kept: bool = False
 
 
 class Progressed(msgspec.Struct, frozen=True, tag="progress"):
@@ -86,6 +95,12 @@ class Completed(msgspec.Struct, frozen=True, tag="completed"):
     """The handler completed the job on a connection of its own."""
 
 
+class Counted(msgspec.Struct, frozen=True, tag="counted"):
+    """What was counted since the last time, as `Readings.encode` writes it."""
+
+    readings: bytes
+
+
 class Unloadable(msgspec.Struct, frozen=True, tag="unloadable"):
     """The task cannot be found in the child; the text says why."""
 
@@ -103,7 +118,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
 
 
 ToChild = Hello | Run | Answer
-FromChild = Line | Progressed | Partial | Extend | Completed | Unloadable | Stopped | Ended
+FromChild = Line | Progressed | Partial | Extend | Completed | Counted | Unloadable | Stopped | Ended
 
 encode = msgspec.json.Encoder().encode
 decode_to_child: Callable[[bytes], ToChild] = msgspec.json.Decoder[ToChild](ToChild).decode

@@ -40,7 +40,7 @@ class Worker:
     Args:
         app: The app whose jobs it runs.
         queues: Claim from these only; None is all, new ones too.
-        tasks: Run these only; None is every task of the app.
+        tasks: Run these only, named or given; None is every task of the app.
         concurrency: Jobs at once in this process, over all runners.
         reserved: Slots by queue that no other queue's jobs may take: `{"high": 2}`. They count in `concurrency`.
         burst: `run` ends when nothing is due and nothing runs.
@@ -66,7 +66,7 @@ class Worker:
         app: Host,
         *,
         queues: Iterable[str] | None = None,
-        tasks: Iterable[str] | None = None,
+        tasks: Iterable[str | checks.Named] | None = None,
         concurrency: int = 10,
         reserved: Mapping[str, int] | None = None,
         burst: bool = False,
@@ -128,6 +128,19 @@ class Worker:
         """
         shift = self._shift
         return self._last if shift is None else shift.summary
+
+    @property
+    def complaints(self) -> list[str]:
+        """Why it does not do its work, in a sentence each; empty while all is well.
+
+        That is so while the store cannot be used, while its signs of life fail, and while it is not at work.
+
+        >>> from millrace import Millrace
+        >>> Worker(Millrace("memory://")).complaints
+        ['the worker is not at work']
+        """
+        shift = self._shift
+        return ["the worker is not at work"] if shift is None else shift.complaints()
 
     def start(self) -> None:
         """Begin to claim and run jobs, in threads of its own.

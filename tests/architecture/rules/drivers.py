@@ -23,7 +23,7 @@ ANYWHERE = ("",)
 # The core's three, the extras, and what the tests' surfaces need. `sqlite3` is a driver too, though Python brings it.
 PERMITS: dict[str, Permit] = {
     "msgspec": Permit(ANYWHERE),
-    "cronsim": Permit(("schedule", "schedules")),
+    "cronsim": Permit(("timetable",)),
     "click": Permit(("cli", "demo")),
     "sqlite3": Permit(("stores.sqlite",)),
     "apsw": Permit(("stores.sqlite",), lazily=True),

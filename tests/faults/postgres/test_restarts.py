@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
@@ -29,12 +31,21 @@ SESSIONS = 6
 ANN, BEN = 11, 22
 
 
+def at_work(cluster: Cluster) -> int:
+    """Wait, not for ever, until all sessions there should be are there again; return how many there are."""
+    until = time.monotonic() + SECONDS / 3
+    pause = threading.Event()
+    while (number := cluster.sessions()) < SESSIONS and time.monotonic() < until:
+        pause.wait(0.05)
+    return number
+
+
 @pytest.mark.timeout(120)
 def test_a_server_that_crashes_again_and_again_loses_nothing(cluster: Cluster, schema: str, endure: Endure) -> None:
     ended: list[int] = []
 
     def crash() -> None:
-        ended.append(cluster.sessions())
+        ended.append(at_work(cluster))
         cluster.restart("immediate")
 
     endure(cluster.url(schema=schema), seconds=SECONDS, pauses=0, strikes=[Turn(crash, 1.0, 2.0)])

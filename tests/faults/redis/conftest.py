@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from millrace.stores.redis.checking import find_faults
-from millrace.stores.redis.keyspace import Keyspace
-from millrace.stores.redis.session import Session
-from millrace.stores.redis.url import read_url
-from millrace.stores.redis.wire import connect
 from tests.faults.enduring import Endure, endured
 from tests.faults.history import Report
+from tests.faults.redis.keys import disagreements
 
 __all__ = ["endure", "prefix"]
 
@@ -37,11 +32,3 @@ def endure(tmp_path: Path) -> Endure:
         return report
 
     return run
-
-
-def disagreements(url: str) -> list[str]:
-    """Look at every key of a store, and tell what does not agree."""
-    settings = read_url(url)
-    with closing(connect(settings)) as connection:
-        session = Session(connection, Keyspace(settings.prefix), None)
-        return find_faults(lambda body: body(session))

@@ -17,7 +17,7 @@ from millrace.store import Store
 from millrace.stores import open_store
 from tests.faults.chaos import Turn
 from tests.faults.enduring import Endure
-from tests.faults.redis.conftest import disagreements
+from tests.faults.redis.keys import disagreements
 from tests.servers.redisserver import RedisServer
 
 FULL, ROOM = "1mb", "0"  # the server alone takes more than the one; the other is no limit

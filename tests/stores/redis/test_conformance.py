@@ -13,8 +13,8 @@ from tests.servers.redisspaces import RedisSpace
 
 class TestRedisStore(StoreConformance):
     @pytest.fixture(autouse=True)
-    def empty_prefix(self, each_redis: RedisSpace) -> None:
-        self.space = each_redis
+    def empty_prefix(self, any_redis: RedisSpace) -> None:
+        self.space = any_redis
 
     def make_store(self, clock: ManualClock) -> Store:
         return open_store(self.space.url(), clock=clock)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from millrace.conformance import StoreConformance, TransferExamples
+from millrace.conformance import ScheduleExamples, StoreConformance, TransferExamples
 from millrace.conformance.bench import ANN, KEPT, Bench
 from millrace.conformance.texts import NAMES
 from millrace.conformance.uniqueness import UniquenessExamples
@@ -22,11 +22,12 @@ from millrace.states import CANCELLABLE, JobState
 from millrace.store import Store
 from millrace.stores import open_store
 from millrace.stores.redis import ShardedRedisStore
+from millrace.stores.redis.shard import Shard
 from millrace.testing.clock import ManualClock
 from tests.servers.redisserver import RedisServer
 from tests.servers.redisspaces import RedisSpace
+from tests.stores.lines.test_forks import in_child
 from tests.stores.redis.lines.conftest import clients, until
-from tests.stores.redis.lines.test_forks import in_child
 
 PATIENCE = 20.0  # seconds: bounds a failure, measures nothing
 
@@ -73,6 +74,10 @@ class TestShardedRedisStore(Sharded, StoreConformance):
 
 
 class TestShardedTransfer(Sharded, TransferExamples):
+    pass
+
+
+class TestShardedSchedules(Sharded, ScheduleExamples):
     pass
 
 
@@ -127,6 +132,23 @@ def test_any_name_will_do_for_a_queue(opened: Opened, main_redis: RedisSpace, na
     assert [each.name for each in opened().queues()] == sorted([name, "other"])
     tags = {key[: key.index(b"}") + 1] for key in main_redis.keys()}  # noqa: SIM118 - it is no dict
     assert len(tags) == 3, "each queue has a slot of its own, and so have the shared keys"
+
+
+def test_many_queues_are_asked_side_by_side(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = opened()
+    store.insert([row(f"queue {n}") for n in range(12)])
+    together = threading.Barrier(4)  # which opens for four that ask at the same time, and breaks where there are none
+    count = Shard.counts
+
+    def meet(shard: Shard, queue: str | None = None, *, exact: bool = True) -> dict[JobState, int]:
+        together.wait(PATIENCE)
+        return count(shard, queue, exact=exact)
+
+    monkeypatch.setattr(Shard, "counts", meet)
+    assert store.counts()[JobState.PENDING] == 12
+    monkeypatch.undo()
+    assert [info.name for info in store.queues()] == sorted(f"queue {n}" for n in range(12))
+    assert len(store.page(JobFilter(), limit=100)[0]) == len(store.export(limit=100)[0]) == 12
 
 
 def test_what_others_have_inserted_is_found_at_once(opened: Opened) -> None:
@@ -274,3 +296,16 @@ def test_a_child_of_fork_has_queues_of_its_own(opened: Opened, main_redis: Redis
     assert mine <= {client["id"] for client in clients(main_redis)}
     assert store.counts()[JobState.RUNNING] == 4
     store.unregister(ANN)
+
+
+def test_one_that_rejects_in_one_queue_keeps_what_comes_with_it_out_of_others(
+    opened: Callable[[], ShardedRedisStore],
+) -> None:
+    store = opened()
+    holder = row("two", unique_key="k")
+    store.insert([holder])
+    rows = [row("one"), row("two", unique_key="k", on_conflict="reject"), row("three")]
+    answer = store.insert(rows)
+    assert (answer.refused, answer.existing[1].row.id) == (1, holder.id)
+    assert store.get([each.id for each in rows]) == [None] * 3
+    assert store.insert([row("one"), row("two", unique_key="l", on_conflict="reject")]).refused is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import count
 
 import pytest
 
@@ -75,8 +76,34 @@ def test_queues_lie_on_several_nodes_and_are_asked_as_one_store(cluster: RedisCl
         assert {row.id for row in claimed} == set(ids)
 
 
-@pytest.mark.soak  # on a busy machine the nodes need minutes to agree whose a slot is, and answer nothing till then
-@pytest.mark.timeout(300)
+def test_where_the_node_that_is_listened_to_is_gone_another_one_is() -> None:
+    """The others go on, as they need not have all slots; what the store shares lies on one of them."""
+    with RedisCluster(newest_redis(), {"cluster-require-full-coverage": "no"}) as cluster:
+        gone, *others = cluster.nodes
+        prefix = next(f"p{n}" for n in count() if cluster.node_of(f"{{p{n}}}:") in others)
+        queue = next(f"q{n}" for n in count() if cluster.node_of(f"{{{prefix}/q{n}}}:") in others)
+        with (
+            closing(open_store(gone.url(prefix=prefix, shard="queue"))) as store,
+            closing(open_store(others[0].url(prefix=prefix, shard="queue"))) as producer,
+        ):
+            heard = threading.Event()
+            watch = store.watch(heard.set)
+            until(lambda: watch.live)
+            producer.insert(rows_of([queue], 2))
+            assert len(store.step(ANN, (), [ClaimRequest(1)]).claimed) == 1  # so it knows where the queue is
+            gone.kill()
+            until(lambda: not watch.live)
+            heard.clear()
+            until(lambda: watch.live)
+            assert heard.wait(20), "it tells to look, once it listens again"
+            heard.clear()
+            producer.insert(rows_of([queue], 1))
+            assert heard.wait(20)
+            watch.close()
+            assert len(store.step(ANN, (), [ClaimRequest(9)]).claimed) == 2
+
+
+@pytest.mark.timeout(180)
 def test_a_worker_drains_all_queues_while_their_slots_move(cluster: RedisCluster) -> None:
     queues = places(cluster, "moving")
     slots = {queue: int(cluster.nodes[0].run("CLUSTER", "KEYSLOT", f"{{moving/{queue}}}:")) for queue in queues}

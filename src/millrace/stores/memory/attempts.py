@@ -12,7 +12,7 @@ from msgspec import UNSET
 from millrace.clock import micros
 from millrace.messages import Beat, Rescued
 from millrace.options import read_options
-from millrace.outcome import Outcome
+from millrace.outcome import Outcome, lost_lease
 from millrace.records import LogRow
 from millrace.states import FINAL, JobState, OutcomeKind, Reason
 from millrace.stores.memory.entry import Entry
@@ -31,7 +31,7 @@ def finish(shelf: Shelf, worker: int, outcome: Outcome, now: int) -> JobState | 
     cancel_wins = entry.state is JobState.CANCELLING and outcome.state in _GIVES_WAY_TO_CANCEL
     error = outcome.error
     if outcome.kind is OutcomeKind.COMPLETED:
-        entry.progress = entry.error = entry.error_type = None
+        entry.error = entry.error_type = None
         entry.result = entry.result if outcome.result is None else outcome.result
     elif outcome.recorded:
         entry.remember(outcome.kind, now, error)
@@ -73,8 +73,13 @@ def own_retention(entry: Entry, retention: int | None) -> int | None:
         return retention
     own = read_options(entry.options).retention
     if own is UNSET:
-        return retention
-    return None if own is None else micros(own)
+        return at_least_held(entry, retention)
+    return None if own is None else at_least_held(entry, micros(own))
+
+
+def at_least_held(entry: Entry, retention: int | None) -> int | None:
+    """Return a retention of at least the time for which the job holds its key beyond its end."""
+    return retention if retention is None or entry.scope is None else max(retention, entry.scope)
 
 
 def extend(shelf: Shelf, worker: int, beat: Beat, now: int) -> JobState | None:
@@ -108,14 +113,17 @@ def rescue(shelf: Shelf, *, retention: int | None, dead_retention: int | None, l
     rescued: list[Rescued] = []
     while len(rescued) < limit and (first := shelf.leases.first) and first[0] < now:
         entry = first[1]
-        entry.remember(OutcomeKind.LEASE_LOST, now)
         entry.crashes += 1
+        error = lost_lease(entry.crashes, entry.max_crashes)
+        entry.error, entry.error_type = error.text, error.type
+        entry.remember(OutcomeKind.LEASE_LOST, now, error)
         entry.attempt = max(entry.attempt - 1, 0)
         if entry.state is JobState.CANCELLING:
             kept = own_retention(entry, retention)
             end(shelf, entry, JobState.CANCELLED, reason=Reason.CANCELLED, retention=kept, now=now)
         elif entry.crashes >= entry.max_crashes:
-            end(shelf, entry, JobState.DEAD, reason=Reason.CRASHED, retention=dead_retention, now=now)
+            kept = at_least_held(entry, dead_retention)
+            end(shelf, entry, JobState.DEAD, reason=Reason.CRASHED, retention=kept, now=now)
         else:
             entry.state, entry.reason, entry.lease = JobState.PENDING, Reason.LEASE_LOST, None
             shelf.relist(entry)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from millrace.messages import Changed, Existing, InsertAnswer, NewRow
+from millrace.job import HELD
+from millrace.messages import CHANGES, Changed, Conflict, Existing, InsertAnswer, NewRow
 from millrace.states import CANCELLABLE, DELETABLE, FINAL, RESCHEDULABLE, RETRYABLE, JobState, OutcomeKind, Reason
 from millrace.stores.memory.attempts import end, own_retention
 from millrace.stores.memory.entry import Entry
@@ -15,18 +16,36 @@ __all__ = ["cancel", "delete", "expire", "insert", "purge", "reschedule", "retry
 
 def insert(shelf: Shelf, rows: Sequence[NewRow], now: int) -> InsertAnswer:
     """Insert jobs in order; what cannot be a job raises before the first of them is in."""
-    entries = [shelf.make(row, now) for row in rows]
-    existing: dict[int, Existing] = {}
-    for index, entry in enumerate(entries):
+    made: list[tuple[Entry, Conflict]] = [(shelf.make(row, now), row.on_conflict) for row in rows]
+    for index, (entry, policy) in enumerate(made):
+        if policy == "reject" and entry.id not in shelf.jobs:
+            holder = shelf.holder(entry.unique_key, now)
+            if holder is not None:
+                return InsertAnswer(now, {index: Existing(holder.row(), by_key=True)}, index)
+    existing: dict[int, tuple[Entry, bool]] = {}
+    for index, (entry, policy) in enumerate(made):
         there = shelf.jobs.get(entry.id)
-        holder = None if entry.unique_key is None else shelf.holders.get(entry.unique_key)
+        holder = shelf.holder(entry.unique_key, now)
         if there is not None:
-            existing[index] = Existing(there.row(), by_key=False)
+            existing[index] = there, False
         elif holder is not None:
-            existing[index] = Existing(holder.row(), by_key=True)
+            _change_holder(shelf, holder, policy, entry, now)
+            existing[index] = holder, True
         else:
             shelf.add(entry)
-    return InsertAnswer(now, existing)
+            shelf.take_key(entry)
+    return InsertAnswer(now, {index: Existing(there.row(), by_key) for index, (there, by_key) in existing.items()})
+
+
+def _change_holder(shelf: Shelf, holder: Entry, policy: Conflict, wanted: Entry, now: int) -> None:
+    """Give a holder that waits the arguments of the job that it keeps out, and its due time where that is asked for."""
+    if policy not in CHANGES or holder.state not in RESCHEDULABLE:
+        return
+    holder.args = wanted.args
+    if policy == "debounce" and holder.due < HELD:
+        holder.due = wanted.due
+        holder.state = JobState.PENDING if holder.due <= now else JobState.SCHEDULED
+    shelf.relist(holder)
 
 
 def cancel(
@@ -58,7 +77,7 @@ def _retry(shelf: Shelf, id: bytes, states: Collection[JobState], args: bytes | 
         return Changed(None, changed=False)
     if entry.state not in states:
         return Changed(entry.row(), changed=False)
-    holder = None if entry.unique_key is None else shelf.holders.get(entry.unique_key)
+    holder = shelf.holder(entry.unique_key, now)
     if holder is not None and holder is not entry:
         return Changed(entry.row(), changed=False, holder=holder.row())
     if entry.state is JobState.COMPLETED:
@@ -66,10 +85,11 @@ def _retry(shelf: Shelf, id: bytes, states: Collection[JobState], args: bytes | 
     entry.state, entry.due = JobState.PENDING, now
     entry.attempt = entry.crashes = 0
     entry.result = entry.error = entry.error_type = entry.reason = entry.progress = None
-    entry.finished = entry.expires = None
+    entry.started = entry.finished = entry.expires = None
     if args is not None:
         entry.args = args
     shelf.relist(entry)
+    shelf.take_key(entry)
     return Changed(entry.row(), changed=True)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 
+from millrace.groups import read_group
+from millrace.holding import Scope, held, scope_of
 from millrace.job import JobRow, Progress
 from millrace.messages import NewRow
 from millrace.outcome import ErrorRecord
 from millrace.records import AttemptRow, LogRow
-from millrace.states import JobState, OutcomeKind, Reason
+from millrace.states import FINAL, JobState, OutcomeKind, Reason
 from millrace.store import MAX_ATTEMPT_ROWS, MAX_LOG_ROWS
 
 __all__ = ["Entry"]
@@ -19,8 +21,9 @@ class Entry:
 
     __slots__ = (
         "args", "attempt", "claim", "crashes", "created", "due", "error", "error_type", "expires", "finished",
-        "history", "id", "lease", "listed", "logs", "max_attempts", "max_crashes", "options", "priority", "progress",
-        "queue", "reason", "ref", "result", "rev", "started", "state", "tags", "task", "unique_key", "worker",
+        "group", "history", "id", "lease", "limits", "listed", "logs", "max_attempts", "max_crashes", "options",
+        "priority", "progress", "queue", "reason", "ref", "result", "rev", "scope", "started", "state", "tags", "task",
+        "unique_key", "worker",
     )  # fmt: skip
 
     def __init__(self, ref: int, new: NewRow, now: int) -> None:
@@ -38,6 +41,9 @@ class Entry:
         self.unique_key = new.unique_key
         self.tags = tuple(new.tags)
         self.options = new.options
+        self.scope: Scope = scope_of(new.options)
+        self.group = new.group
+        self.limits = None if new.group is None else read_group(new.group)
         self.attempt = self.claim = self.crashes = self.rev = 0
         self.worker: int | None = None
         self.lease: int | None = None
@@ -60,8 +66,14 @@ class Entry:
             self.ref, self.id, self.task, self.queue, self.args, self.state, self.priority, self.due, self.created,
             self.attempt, self.max_attempts, self.claim, self.crashes, self.max_crashes, self.rev, self.worker,
             self.lease, self.started, self.finished, self.expires, self.reason, self.unique_key, self.tags,
-            self.options, self.progress, self.result, self.error,
+            self.options, self.progress, self.result, self.error, group=self.group,
         )  # fmt: skip
+
+    def holds(self, now: int) -> bool:
+        """Tell whether it holds its key, see `holding.holds`, unless another job has taken it over."""
+        if self.unique_key is None:
+            return False
+        return held(self.scope, live=self.state not in FINAL, started=self.started, created=self.created, now=now)
 
     def remember(self, kind: OutcomeKind, finished: int, error: ErrorRecord | None = None) -> None:
         """Write the attempt that has just ended into the history, before its try is given back."""

@@ -16,6 +16,7 @@ from millrace.errors import ConfigurationError
 from millrace.stores.memory.claiming import Claims
 from millrace.stores.memory.register import Locks, Register
 from millrace.stores.memory.rules import RuleBook
+from millrace.stores.memory.schedules import Schedules
 from millrace.stores.memory.shelf import Shelf
 
 __all__ = ["Memory", "Watch", "give_back", "take"]
@@ -67,6 +68,7 @@ class Memory:
         self.claims = Claims(self.shelf, self.rules)
         self.register = Register()
         self.locks = Locks()
+        self.schedules = Schedules()
         self._watches: tuple[Watch, ...] = ()
 
     def now(self) -> int:

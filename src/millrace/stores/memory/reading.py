@@ -98,5 +98,6 @@ def read_queues(shelf: Shelf, rules: Mapping[str, QueueRules]) -> list[QueueInfo
     infos: list[QueueInfo] = []
     for name in sorted(rules.keys() | shelf.counts.keys()):
         rule = rules.get(name, NO_RULES)
-        infos.append(QueueInfo(name, rule.priority, rule.paused, rule.concurrency, count_by_state(shelf, name)))
+        counts = count_by_state(shelf, name)
+        infos.append(QueueInfo(name, rule.priority, rule.paused, rule.concurrency, counts, rule.pace))
     return infos

@@ -5,13 +5,11 @@ Every verb runs whole under one lock, so it is atomic and seen whole, and watche
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
-from millrace.clock import Clock
-from millrace.errors import StoreUnavailable
-from millrace.job import JobRow
+from millrace.job import HELD, JobRow
 from millrace.messages import (
+    CHANGES,
     Beat,
     Changed,
     ClaimRequest,
@@ -29,14 +27,18 @@ from millrace.records import AttemptRow, LogRow, QueueInfo, WorkerRow
 from millrace.states import JobState
 from millrace.store import MAX_PAGE, Subscription
 from millrace.stores.memory import attempts, changing, reading, transfer
+from millrace.stores.memory.base import at_of
 from millrace.stores.memory.claiming import promote
-from millrace.stores.memory.memory import Memory, give_back, take
+from millrace.stores.memory.follow import settle
+from millrace.stores.memory.following import Follower
+from millrace.stores.memory.memory import Memory
+from millrace.stores.memory.scheduler import Scheduler
 from millrace.transfer import Restored, WholeJob
 
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore:
+class MemoryStore(Scheduler, Follower):
     """A store whose jobs live in this process and end with it: for tests, scripts and trying things out.
 
     Args:
@@ -56,11 +58,6 @@ class MemoryStore:
 
     parallel_steps = 1
 
-    def __init__(self, name: str | None = None, *, clock: Clock | None = None) -> None:
-        self.url = f"memory://{name or ''}"
-        self._name = name
-        self._memory: Memory | None = take(name, clock)
-
     def now(self) -> int:
         """Return the store's time in microseconds; never steps back."""
         with self._whole() as memory:
@@ -71,19 +68,15 @@ class MemoryStore:
         with self._whole():
             return []
 
-    def close(self) -> None:
-        """Let go of the jobs; they are gone unless another store has the same name."""
-        memory, self._memory = self._memory, None
-        if memory is not None:
-            give_back(self._name, memory)
-
     # -- producing
 
     def insert(self, rows: Sequence[NewRow], *, now: int | None = None) -> InsertAnswer:
         """Insert jobs in order, all of them or, on an error, none."""
         with self._whole() as memory:
-            answer = changing.insert(memory.shelf, rows, _at(memory, now))
-        if len(answer.existing) < len(rows):
+            answer = changing.insert(memory.shelf, rows, at_of(memory, now))
+        existing = answer.existing
+        changes = any(rows[place].on_conflict in CHANGES for place in existing)
+        if answer.refused is None and (changes or len(existing) < len(rows)):
             memory.changed()
         return answer
 
@@ -102,25 +95,29 @@ class MemoryStore:
         resulting: dict[int, JobState] = {}
         claimed: list[JobRow] = []
         with self._whole() as memory:
-            at = _at(memory, now)
+            at = at_of(memory, now)
             for index, outcome in enumerate(outcomes):
                 state = attempts.finish(memory.shelf, worker, outcome, at)
                 if state is None:
                     lost.add(index)
                 elif state is not outcome.state:
                     resulting[index] = state
+            settle(memory.shelf, at)
             if claims:
                 promote(memory.shelf, at)
+            rooms: list[int] = []
             for request in claims:
                 claimed += memory.claims.claim(worker, request, at)
+                if memory.claims.room_at is not None:
+                    rooms.append(memory.claims.room_at)
         if len(lost) < len(outcomes):
             memory.changed()
-        return StepAnswer(at, claimed, frozenset(lost), resulting)
+        return StepAnswer(at, claimed, frozenset(lost), resulting, min(rooms, default=None) if claims else None)
 
     def extend(self, worker: int, beats: Sequence[Beat], *, now: int | None = None) -> list[JobState | None]:
         """Extend leases, store progress and partial results; answer each beat's state, None where it is lost."""
         with self._whole() as memory:
-            at = _at(memory, now)
+            at = at_of(memory, now)
             states = [attempts.extend(memory.shelf, worker, beat, at) for beat in beats]
         if any(beat.progress is not None or beat.result is not None for beat in beats):
             memory.changed()
@@ -153,13 +150,11 @@ class MemoryStore:
     ) -> list[Rescued]:
         """Take back leases that have passed."""
         with self._whole() as memory:
+            at = at_of(memory, now)
             rescued = attempts.rescue(
-                memory.shelf,
-                retention=retention,
-                dead_retention=dead_retention,
-                limit=limit,
-                now=_at(memory, now),
+                memory.shelf, retention=retention, dead_retention=dead_retention, limit=limit, now=at
             )
+            settle(memory.shelf, at)
         if rescued:
             memory.changed()
         return rescued
@@ -167,7 +162,7 @@ class MemoryStore:
     def promote(self, *, limit: int = 500, now: int | None = None) -> int:
         """Make due jobs pending; return how many."""
         with self._whole() as memory:
-            promoted = promote(memory.shelf, _at(memory, now), limit)
+            promoted = promote(memory.shelf, at_of(memory, now), limit)
         if promoted:
             memory.changed()
         return promoted
@@ -176,7 +171,7 @@ class MemoryStore:
         """Return when the next scheduled or failed job is due, None where there is none."""
         with self._whole() as memory:
             first = memory.shelf.waiting.first
-            return None if first is None else first[0]
+            return None if first is None or first[0] >= HELD else first[0]
 
     # -- changing jobs
 
@@ -190,7 +185,9 @@ class MemoryStore:
     ) -> list[Changed]:
         """Cancel: a running job becomes cancelling, any other cancelled."""
         with self._whole() as memory:
-            answers = changing.cancel(memory.shelf, ids, states, retention=retention, now=_at(memory, now))
+            at = at_of(memory, now)
+            answers = changing.cancel(memory.shelf, ids, states, retention=retention, now=at)
+            settle(memory.shelf, at)
         return _told(memory, answers)
 
     def retry(
@@ -203,7 +200,7 @@ class MemoryStore:
     ) -> list[Changed]:
         """Make jobs pending and due now, as if they had just been enqueued."""
         with self._whole() as memory:
-            answers = changing.retry(memory.shelf, ids, states, args=args, now=_at(memory, now))
+            answers = changing.retry(memory.shelf, ids, states, args=args, now=at_of(memory, now))
         return _told(memory, answers)
 
     def reschedule(
@@ -216,13 +213,14 @@ class MemoryStore:
     ) -> list[Changed]:
         """Move the due time; due ones are pending, others scheduled."""
         with self._whole() as memory:
-            answers = changing.reschedule(memory.shelf, ids, states, due=due, now=_at(memory, now))
+            answers = changing.reschedule(memory.shelf, ids, states, due=due, now=at_of(memory, now))
         return _told(memory, answers)
 
     def delete(self, ids: Sequence[bytes], states: frozenset[JobState]) -> list[Changed]:
         """Delete jobs with all that belongs to them."""
         with self._whole() as memory:
             answers = changing.delete(memory.shelf, ids, states)
+            settle(memory.shelf, memory.now())
         return _told(memory, answers)
 
     # -- reading
@@ -253,12 +251,12 @@ class MemoryStore:
     def depth(self, queue: str | None = None, *, now: int | None = None) -> int:
         """Count what waits for a worker: pending, and due but not yet promoted; paused queues too."""
         with self._whole() as memory:
-            return reading.count_waiting(memory.shelf, queue, _at(memory, now))
+            return reading.count_waiting(memory.shelf, queue, at_of(memory, now))
 
     def waiting(self, *, now: int | None = None) -> list[Waiting]:
         """Tell what `depth` counts by queue and task, and since when the oldest is due."""
         with self._whole() as memory:
-            return reading.tell_waiting(memory.shelf, _at(memory, now))
+            return reading.tell_waiting(memory.shelf, at_of(memory, now))
 
     def attempts(self, id: bytes) -> list[AttemptRow]:
         """Read a job's ended attempts, oldest first."""
@@ -285,7 +283,7 @@ class MemoryStore:
     def restore(self, jobs: Sequence[WholeJob]) -> Restored:
         """Insert whole jobs as they are; tell which were left out."""
         with self._whole() as memory:
-            answer = transfer.restore(memory.shelf, jobs)
+            answer = transfer.restore(memory.shelf, jobs, memory.now())
         if len(answer.there) + len(answer.held) < len(jobs):
             memory.changed()
         return answer
@@ -312,7 +310,7 @@ class MemoryStore:
     def expire(self, *, limit: int = 500, now: int | None = None) -> int:
         """Delete jobs whose retention has passed; return how many."""
         with self._whole() as memory:
-            return changing.expire(memory.shelf, limit, _at(memory, now))
+            return changing.expire(memory.shelf, limit, at_of(memory, now))
 
     def purge(self, finished_before: int, states: frozenset[JobState], *, limit: int = 500) -> int:
         """Delete ended jobs in `states` that finished before a time; return how many, at most `limit`."""
@@ -342,7 +340,7 @@ class MemoryStore:
     def acquire(self, lock: str, holder: int, ttl: int, *, now: int | None = None) -> bool:
         """Take or keep a named lock for `ttl` microseconds; False where another holds it."""
         with self._whole() as memory:
-            at = _at(memory, now)
+            at = at_of(memory, now)
             return memory.locks.acquire(lock, holder, at + ttl, at)
 
     def release(self, lock: str, holder: int) -> None:
@@ -361,24 +359,6 @@ class MemoryStore:
         with self._whole() as memory:
             jobs = len(memory.shelf.jobs)
         return [Finding("note", "memory", f"{jobs} jobs are kept in this process only, and end with it")]
-
-    # -- within the store
-
-    def _open(self) -> Memory:
-        if self._memory is None:
-            raise StoreUnavailable(f"{self.url} is closed; open a new store")
-        return self._memory
-
-    @contextmanager
-    def _whole(self) -> Generator[Memory, None, None]:
-        """Hold the memory for one verb."""
-        memory = self._open()
-        with memory.lock:
-            yield memory
-
-
-def _at(memory: Memory, now: int | None) -> int:
-    return memory.now() if now is None else now
 
 
 def _told(memory: Memory, answers: list[Changed]) -> list[Changed]:

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from millrace.job import JobRow
 from millrace.messages import NewRow
-from millrace.states import LIVE
 from millrace.store import MAX_ATTEMPT_ROWS, MAX_LOG_ROWS
 from millrace.stores.memory.entry import Entry
+from millrace.stores.memory.follow import settle, tie
 from millrace.stores.memory.reading import read_cursor, write_cursor
 from millrace.stores.memory.shelf import Shelf
 from millrace.transfer import MAX_WHOLE, Restored, WholeJob
@@ -30,14 +30,15 @@ def export(shelf: Shelf, limit: int, cursor: str | None) -> tuple[list[WholeJob]
     limit = max(1, min(limit, MAX_WHOLE))
     found = list(islice(shelf.oldest_first(above), limit + 1))
     following = write_cursor(found[limit - 1]) if len(found) > limit else None
-    return [_whole(entry) for entry in found[:limit]], following
+    return [_whole(shelf, entry) for entry in found[:limit]], following
 
 
-def _whole(entry: Entry) -> WholeJob:
-    return WholeJob(entry.row(), entry.error_type, tuple(entry.history or ()), tuple(entry.logs or ()))
+def _whole(shelf: Shelf, entry: Entry) -> WholeJob:
+    waits = tuple(sorted(shelf.waits.get(entry.id, ())))
+    return WholeJob(entry.row(), entry.error_type, tuple(entry.history or ()), tuple(entry.logs or ()), waits)
 
 
-def restore(shelf: Shelf, jobs: Sequence[WholeJob]) -> Restored:
+def restore(shelf: Shelf, jobs: Sequence[WholeJob], now: int) -> Restored:
     """Put jobs on the shelf as they are; tell which were left out."""
     entries = [_entry(shelf, job) for job in jobs]
     there: set[int] = set()
@@ -45,10 +46,15 @@ def restore(shelf: Shelf, jobs: Sequence[WholeJob]) -> Restored:
     for index, entry in enumerate(entries):
         if entry.id in shelf.jobs:
             there.add(index)
-        elif entry.unique_key is not None and entry.state in LIVE and entry.unique_key in shelf.holders:
+        elif entry.holds(now) and shelf.holder(entry.unique_key, now) is not None:
             held.add(index)
         else:
             shelf.add(entry)
+            if entry.holds(now):
+                shelf.take_key(entry)
+            tie(shelf, [(entry.id, parent) for parent in jobs[index].waits])
+            shelf.note_end(entry)
+    settle(shelf, now)
     return Restored(frozenset(there), frozenset(held))
 
 
@@ -71,5 +77,5 @@ def _entry(shelf: Shelf, job: WholeJob) -> Entry:
 def _new(row: JobRow) -> NewRow:
     return NewRow(
         row.id, row.task, row.queue, row.args, row.priority, 0, row.due, row.max_attempts, row.max_crashes,
-        row.unique_key, row.tags, row.options,
+        row.unique_key, row.tags, row.options, group=row.group,
     )  # fmt: skip

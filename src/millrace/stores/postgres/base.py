@@ -1,204 +1,60 @@
-"""A PostgreSQL server as a store: opening, closing, the time, the sessions that every verb runs in. Owns no verb."""
+"""A PostgreSQL server as a store: what a session on it is made of, and the migrations. Owns no verb."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from millrace.clock import Clock
-from millrace.errors import MillraceError
-from millrace.messages import Finding, StepAnswer
-from millrace.outcome import Outcome
-from millrace.store import Subscription
+from millrace.messages import Finding
 from millrace.stores.postgres.connection import Connection
 from millrace.stores.postgres.health import find_trouble
 from millrace.stores.postgres.home import Home
 from millrace.stores.postgres.migrations import to_sql
 from millrace.stores.postgres.session import Session
+from millrace.stores.postgres.settings import Settings
 from millrace.stores.postgres.strays import give_back, still_held
 from millrace.stores.postgres.texts import Texts
 from millrace.stores.postgres.url import read_url
+from millrace.stores.serverhome import ServerHome
+from millrace.stores.serverstore import ServerStore
 
-__all__ = ["ServerStore"]
+__all__ = ["PostgresServerStore"]
 
 T = TypeVar("T")
 
-_getpid = os.getpid
 
-
-class ServerStore:
+class PostgresServerStore(ServerStore[Connection, Session]):
     """What the parts of `PostgresStore` share.
 
     Args:
-        url: `postgresql://user@host/database`, with our options in the query; see `url`.
+        url: `postgresql://user@host/database`, with our options in the query; see `url`. Or what it says, read.
         clock: Where the time comes from; None is the server's clock.
     """
 
-    parallel_steps = 2  # while one waits for the disk, the other runs
-
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
-        self._settings = read_url(url)
-        self.url = self._settings.url
-        self._texts = Texts(self._settings.schema, light=not self._settings.claim_commit)
+    def __init__(self, url: str | Settings, *, clock: Clock | None = None) -> None:
+        self._settings = settings = read_url(url) if isinstance(url, str) else url
+        self._texts = Texts(settings.schema, light=not settings.claim_commit)
         self._clock = clock
-        self._own_home = Home(self._settings, clock)
-
-    def __repr__(self) -> str:
-        return f"PostgresStore({self.url!r})"
-
-    def now(self) -> int:
-        """Return the server's time in microseconds; never steps back within a process."""
-        return self._home.time.now()
-
-    def _at(self, now: int | None) -> int:
-        """Return the time that a verb is given, or else the server's."""
-        return self.now() if now is None else now
-
-    def migrate(self) -> list[str]:
-        """Create or upgrade the schema; return what was done."""
-        return self._home.migrate()
+        super().__init__(settings.url, lambda: Home(settings, clock))
 
     def script(self, *, since: int = 0) -> list[str]:
         """Return the migrations after a version as statements, without connecting."""
         return to_sql(self._settings.schema, since)
 
-    def close(self) -> None:
-        """Release every connection and thread. A second call does nothing."""
-        self._home.close()
-
-    # -- hints and health
-
-    def watch(self, on_change: Callable[[], None]) -> Subscription:
-        """Call back, from any thread, soon after jobs may have become claimable or changed."""
-        home = self._home
-        home.open()
-        return home.watchers.add(on_change)
-
-    def check(self) -> list[Finding]:
-        """Look for trouble that `doctor` should tell."""
-        home = self._home
-        try:
-            return home.lines.read(lambda connection, _: find_trouble(self._settings, connection))
-        except MillraceError as error:
-            return [Finding("error", "server", str(error))]
-
-    # -- within the store: how a verb gets to the server. `body` may use nothing but the session that it is given.
-
-    def _write(self, body: Callable[[Session], T], *, now: int | None = None, repeatable: bool = False) -> T:
-        """Run a body that changes something, and return what it returns.
-
-        Args:
-            body: Given a session; each of its statements is a transaction by itself.
-            now: The time it is given; None is the clock's, where the store has one, and else the server's.
-            repeatable: It may be run again, with `session.again`, where the connection was lost and nobody knows
-                whether it was committed.
-        """
-        home = self._home
-        return home.lines.write(self._bound(home, body, now), repeatable=repeatable)
-
-    def _read(self, body: Callable[[Session], T], *, now: int | None = None) -> T:
-        """Run a body that only reads, and return what it returns."""
-        home = self._home
-        return home.lines.read(self._bound(home, body, now))
-
-    def _beat(self, body: Callable[[Session], T], *, within: float, now: int | None = None) -> T:
-        """Run a body that extends leases, on a connection of its own; it may be run again.
-
-        Args:
-            body: As for `_write`.
-            within: Seconds: a third of the shortest lease.
-            now: As for `_write`.
-        """
-        home = self._home
-        return home.lines.beat(self._bound(home, body, now), within=within)
-
-    def _step(
-        self,
-        body: Callable[[Session], StepAnswer],
-        worker: int,
-        outcomes: Sequence[Outcome],
-        *,
-        now: int | None = None,
-    ) -> StepAnswer:
-        """Run a worker's step on whichever of its two connections is free.
-
-        `session.again` tells that one of the outcomes may have been written by an earlier step whose reply was lost:
-        where the job then shows this very outcome of this very claim and worker, it is done, and not lost. Claims whose
-        reply was lost are given back before the worker's next step.
-        """
-        home = self._home
-        hold = home.held.of(worker)
-        if hold is None:
-            return home.lines.write(self._bound(home, body, now), patient=False)
-        with hold.step(partial(self._give_back, home, worker)):
-            again = hold.doubts(outcomes)
-            try:
-                answer = home.lines.write(self._bound(home, body, now, again=again), patient=False)
-            except BaseException:  # whatever it is, even Ctrl-C: part of it may have been committed
-                hold.unanswered(outcomes)
-                raise
-            hold.answered(outcomes, answer)
-        if hold.crowded:
-            with suppress(MillraceError):  # it is no hurry
-                hold.sift(lambda ids: self._read(lambda session: still_held(session, worker, ids)))
-        return answer
-
-    def _changed(self, queues: Iterable[str] = ()) -> None:
-        """Tell the watchers of this process, and by notice those of others, that something was committed.
-
-        Args:
-            queues: Where jobs may have become claimable: each is told of at most once in 20 ms.
-        """
-        self._home.changed(queues)
-
-    def _nothing_to_do(self) -> int:
-        """Return the time; a store that is closed says so even where there is nothing to do."""
-        home = self._home
-        home.lines.check()
-        return home.time.now()
-
-    # -- workers
-
-    def _begin_work(self, worker: int) -> None:
-        """Note that a worker of this process is about to be registered, new or known."""
-        home = self._home
-        if home.held.begin(worker):
-            home.lines.begin_work()
-
-    def _end_work(self, worker: int) -> None:
-        """Note that a worker has stopped."""
-        home = self._home
-        if home.held.end(worker):
-            home.lines.end_work()
-
-    def _let_go(self, worker: int, id: bytes, claim: int) -> None:
-        """Note that a job is no longer a worker's, as an answer to its beat has told."""
-        hold = self._home.held.of(worker)
-        if hold is not None:
-            hold.forget(id, claim)
-
-    def _give_back(self, home: Home, worker: int, held: Sequence[bytes]) -> None:
-        def body(session: Session) -> int:
-            return give_back(session, worker, held)
-
-        if home.lines.write(self._bound(home, body, None), patient=False):
-            self._changed()
-
-    @property
-    def _home(self) -> Home:
-        home = self._own_home
-        if home.pid != _getpid():
-            home.abandon()
-            home = self._own_home = Home(self._settings, self._clock)
-        return home
-
     def _bound(
-        self, home: Home, body: Callable[[Session], T], now: int | None, *, again: bool = False
+        self, home: ServerHome[Connection], body: Callable[[Session], T], now: int | None, *, again: bool = False
     ) -> Callable[[Connection, bool], T]:
         texts = self._texts
         if now is None:
             now = home.time.given()
         return lambda connection, repeated: body(Session(connection, texts, now, again=again or repeated))
+
+    def _find_trouble(self, connection: Connection) -> list[Finding]:
+        return find_trouble(self._settings, connection)
+
+    def _give_back(self, session: Session, worker: int, held: Sequence[bytes]) -> int:
+        return give_back(session, worker, held)
+
+    def _still_held(self, session: Session, worker: int, ids: Sequence[bytes]) -> list[bytes]:
+        return still_held(session, worker, ids)

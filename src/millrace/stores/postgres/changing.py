@@ -15,6 +15,7 @@ from millrace.job import JobRow
 from millrace.messages import Changed
 from millrace.states import CANCELLABLE, DELETABLE, RESCHEDULABLE, RETRYABLE, JobState
 from millrace.stores.postgres.arrays import Bigints, Strings, Uuids
+from millrace.stores.postgres.keys import HOLDERS, KEPT_KEY, free, stale_among
 from millrace.stores.postgres.leases import KEPT_BY_ITSELF
 from millrace.stores.postgres.remove import BELONGINGS, remove_ended
 from millrace.stores.postgres.rows import COLUMNS, job_row, numbers, read_rows
@@ -29,7 +30,7 @@ CANCEL = f"""update {{s}}.job j set rev = j.rev + 1,
  finished_at = case when j.state = 2 then null else (select {{now}}) end,
  expire_at = case when j.state <> 2 then {KEPT_BY_ITSELF} end,
  reason = case when j.state = 2 then j.reason else 'cancelled' end,
- lock_key = case when j.state = 2 then j.lock_key end
+ lock_key = case when j.state = 2 then j.lock_key else {KEPT_KEY} end
 {_CHOSEN} returning {COLUMNS}"""
 RESCHEDULE = f"""update {{s}}.job j set rev = j.rev + 1, due = %(due)b,
  state = case when %(due)b <= (select {{now}}) then 1 else 0 end
@@ -48,11 +49,11 @@ w as (insert into {{s}}.attempt (job, claim, attempt, worker, started_at, finish
  select c.id, c.claim, c.attempt, c.worker, c.started_at, c.finished_at, 'completed' from c
  where c.state = 5 and c.turn = 1),
 r as (update {{s}}.job j set state = 1, due = (select {{now}}), rev = j.rev + 1, attempt = 0, crashes = 0,
-  finished_at = null, expire_at = null, reason = null, lock_key = j.unique_key, args = coalesce(%(args)b, j.args),
-  result = null, progress = null, progress_message = null, error_type = null, error = null
+  started_at = null, finished_at = null, expire_at = null, reason = null, lock_key = j.unique_key,
+  args = coalesce(%(args)b, j.args), result = null, progress = null, progress_message = null,
+  error_type = null, error = null
  from c where j.id = c.id and c.turn = 1 returning {COLUMNS})
 select * from r"""
-HOLDERS = f"select {COLUMNS} from {{s}}.job j where j.lock_key = any(%(keys)b) and j.lock_key is not null"  # job_lock
 
 _RETURNED = COLUMNS.replace("uuid_send(j.id)", "uuid_send").replace("j.", "")
 DELETE = f"""with gone as (delete from {{s}}.job j {_CHOSEN} returning j.id, {COLUMNS}),
@@ -76,8 +77,24 @@ def cancel(session: Session, ids: Sequence[bytes], states: frozenset[JobState], 
 def retry(session: Session, ids: Sequence[bytes], states: frozenset[JobState], args: bytes | None) -> list[Changed]:
     """Make jobs pending, as if they had just been enqueued."""
     asked = states & RETRYABLE
-    given = {**_chosen(ids, asked), "args": None if args is None else args.decode()}
-    changed = _jobs(_rows_of_free_keys(session, given))
+    changed: dict[bytes, JobRow] = {}
+    answers: list[Changed] = []
+    holders: dict[str | None, JobRow] = {}
+    for _ in range(_TRIES):
+        left = [id for id in ids if id not in changed]
+        given = {**_chosen(left, asked), "args": None if args is None else args.decode()}
+        changed |= _jobs(_rows_of_free_keys(session, given))
+        answers, holders, stale = _look(session, ids, asked, changed)
+        if not stale:
+            break
+        session.rows(*free(stale))
+    return [_held_up(each, holders.get(each.row.unique_key)) if each.row is not None else each for each in answers]
+
+
+def _look(
+    session: Session, ids: Sequence[bytes], asked: frozenset[JobState], changed: dict[bytes, JobRow]
+) -> tuple[list[Changed], dict[str | None, JobRow], list[JobRow]]:
+    """Tell each job as it now is, who holds the keys of those that were not changed, and who holds one no longer."""
     answers = _answer(session, ids, changed)
     keys = {
         each.row.unique_key
@@ -85,10 +102,10 @@ def retry(session: Session, ids: Sequence[bytes], states: frozenset[JobState], a
         if not each.changed and each.row is not None and each.row.state in asked and each.row.unique_key is not None
     }
     if not keys:
-        return answers
-    found = [job_row(columns) for columns in session.rows(HOLDERS, {"keys": Strings(sorted(keys))})]
-    holders = {row.unique_key: row for row in found}
-    return [_held_up(each, holders.get(each.row.unique_key)) if each.row is not None else each for each in answers]
+        return answers, {}, []
+    found = [(now, job_row(columns)) for now, *columns in session.rows(HOLDERS, {"keys": Strings(sorted(keys))})]
+    stale = [row for now, job in found for row in stale_among([job], now)]
+    return answers, {row.unique_key: row for _, row in found}, stale
 
 
 def _rows_of_free_keys(session: Session, args: dict[str, Any]) -> list[Any]:

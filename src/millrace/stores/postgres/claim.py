@@ -9,22 +9,25 @@ flow, and what it takes is what the contract says, whatever other processes have
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
-from millrace.job import JobRow, Progress
+from millrace.job import HELD, JobRow, Progress
 from millrace.messages import ClaimRequest
 from millrace.states import JobState
-from millrace.stores.postgres.arrays import Strings
+from millrace.stores.postgres.arrays import Strings, Uuids
 from millrace.stores.postgres.floor import QUEUE, Floor
 from millrace.stores.postgres.rows import decode_text
+from millrace.stores.postgres.ruled import TAKE_WHICH, Ruled
 from millrace.stores.postgres.session import Session, Statement
 from millrace.stores.postgres.sweep import Sweep
 
-__all__ = ["FLOORED", "LOCK", "LOOK", "MANY", "ONE", "PROMOTE", "Claims", "next_due", "promote"]
+__all__ = ["FLOORED", "LOCK", "LOOK", "MANY", "ONE", "PROMOTE", "TAKE", "Claims", "next_due", "promote"]
 
 # job_due (due<=), from what is due longest, then the rows by their places
 PROMOTE: Final = """with p as (
@@ -94,9 +97,12 @@ FLOORED: Final = f"""{_MARK}
   order by due, id limit %(limit)b for no key update skip locked) x
  where not exists (select from {{s}}.queue q where q.name = t.name and (q.paused or q.concurrency is not null))
  limit %(limit)b{_TOLD}{_LEVELS}"""
+# Jobs that were chosen beforehand, see `limited.py`.
+TAKE: Final = f"{_MARK}{TAKE_WHICH}{_TOLD}"
 # The first entries of job_due and job_ready, and the small table of queues.
 LOOK: Final = """select exists (select from {s}.job where state in (0, 4) and due <= {now} and due >= %(since)b),
  (select array_agg(name) from {s}.queue where concurrency is not null and not paused),
+ (select array_agg(name) from {s}.queue where concurrency < 0 and not paused),
  %(whole)b and exists (select from {s}.job where state = 1), {now}"""
 # Until the end of the transaction, in one order for all: queue_pkey. Counting and claiming is one whole for those who
 # keep to it, and only queues with a limit pay.
@@ -104,6 +110,7 @@ LOCK: Final = """select pg_advisory_xact_lock(hashtextextended('{s} ' || q.name,
  select name from {s}.queue where concurrency is not null and not paused
  and (%(queues)b::text[] is null or name = any(%(queues)b::text[])) order by name offset 0) q"""
 
+_STALE = 1.0  # seconds
 MOST_PROMOTED = 2_000  #: due jobs made pending in one statement
 
 _RUNNING = JobState.RUNNING
@@ -122,7 +129,7 @@ def next_due(session: Session) -> int | None:
     """Return when the next waiting job is due."""
     due: int | None
     ((due,),) = session.rows(NEXT_DUE)
-    return due
+    return None if due is None or due >= HELD else due
 
 
 class Claims:
@@ -136,11 +143,57 @@ class Claims:
         self.due = Sweep()
         self.flowing = False  #: the last step has claimed something, so the next probably will
         self.limited: frozenset[str] = frozenset()  #: the queues with a limit when they were last looked at
+        self.ruled: frozenset[str] = frozenset()  #: those of them that `limited.py` claims from
+        self.looked_at = 0.0  #: when that was, by the monotonic clock
+        self.by_rules = Ruled(self)
 
     def hindered(self, request: ClaimRequest) -> bool:
         """Tell whether a request is, as far as is known, for queues with a limit too."""
         limited, queues = self.limited, request.queues
         return bool(limited) and (queues is None or not limited.isdisjoint(queues))
+
+    def look(self, session: Session, *, whole: bool) -> tuple[bool, bool, int]:
+        """Learn which queues have limits; tell whether a job is due, whether any is pending, and the time.
+
+        Args:
+            session: For reading.
+            whole: Whether to look for pending jobs.
+        """
+        args = {"since": self.due.since, "whole": whole}
+        ((due, limited, ruled, pending, now),) = session.rows(LOOK, args)
+        self.limited, self.ruled = frozenset(limited or ()), frozenset(ruled or ())
+        self.looked_at = time.monotonic()
+        return due, pending, now
+
+    def stale(self, requests: Sequence[ClaimRequest]) -> bool:
+        """Tell whether it is time to learn anew what limits queues have, where a claim is for such."""
+        return time.monotonic() - self.looked_at > _STALE and any(map(self.hindered, requests))
+
+    def room_left(self) -> int | None:
+        """Tell once when a job may be claimed that only a rate has held back since the last call."""
+        limited = self.by_rules.limited
+        room_at, limited.room_at = limited.room_at, None
+        return room_at
+
+    def is_ruled(self, request: ClaimRequest) -> bool:
+        """Tell whether a request is, as far as is known, for queues with limits of keys or a rate too."""
+        ruled, queues = self.ruled, request.queues
+        return bool(ruled) and (queues is None or not ruled.isdisjoint(queues))
+
+    def mark(self, session: Session, worker: int, request: ClaimRequest, ids: Sequence[bytes]) -> Sequence[JobRow]:
+        """Claim jobs that were chosen, as far as nobody else has changed them."""
+        args = self._marking(worker, request)
+        del args["tasks"]
+        return _jobs(session.rows(TAKE, args | {"ids": Uuids(ids)}), worker)
+
+    def claim_others(
+        self, session: Session, worker: int, request: ClaimRequest, queues: Sequence[str], limit: int
+    ) -> list[JobRow]:
+        """Claim from queues without such limits, which are locked where they have another."""
+        asked = replace(request, queues=tuple(queues))
+        template, args = self.statement(worker, asked, limit, bold=True, limited=True)
+        rows = session.rows(template, args)
+        return self._in_turns(rows, worker) if rows else []
 
     def lock(self, requests: Sequence[ClaimRequest]) -> Statement:
         """Return what locks the queues with a limit that some requests ask for."""
@@ -182,13 +235,7 @@ class Claims:
             limited: Queues with a limit are locked, and take part.
             full: From the front, whatever floors there are.
         """
-        args: dict[str, Any] = {
-            "worker": worker,
-            "limit": limit,
-            "lease": request.lease,
-            "leases": _encode(request.leases).decode() if request.leases else None,
-            "tasks": None if request.tasks is None else Strings(list(request.tasks)),
-        }
+        args = self._marking(worker, request) | {"limit": limit}
         queues = request.queues
         floors = None if limited or full else self.floor.places(queues)
         if floors is not None:
@@ -204,6 +251,15 @@ class Claims:
         args["last"] = _encode(self._last).decode()
         args["seed"] = self._seed
         return MANY, args
+
+    @staticmethod
+    def _marking(worker: int, request: ClaimRequest) -> dict[str, Any]:
+        return {
+            "worker": worker,
+            "lease": request.lease,
+            "leases": _encode(request.leases).decode() if request.leases else None,
+            "tasks": None if request.tasks is None else Strings(list(request.tasks)),
+        }
 
     def _in_turns(self, rows: list[Any], worker: int) -> list[JobRow]:
         """Put the queues of a higher priority first and let equal ones alternate; note whose turn is over.

@@ -22,19 +22,19 @@ from psycopg.rows import tuple_row
 from millrace.stores.postgres.arrays import register
 from millrace.stores.postgres.settings import Settings
 
-__all__ = ["PINS", "Connection", "connect"]
+__all__ = ["PINS", "PREPARED", "Connection", "connect", "session_settings"]
 
-_PREPARED = 400  # texts: more than we have, so that none is ever forgotten and prepared anew
+PREPARED = 400  #: texts: more than we have, so that none is ever forgotten and prepared anew
 # Each statement has one right plan, by index and place, whatever the statistics say. Without these, a plan made while
 # the table was empty reads all of it from end to end, and is kept until the first vacuum, 100,000 jobs later.
-PINS = (
-    "plan_cache_mode=force_generic_plan",
-    "enable_seqscan=off",
-    "enable_bitmapscan=off",
-    "enable_hashjoin=off",
-    "enable_mergejoin=off",
-    "jit=off",
-)
+PINS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
 _EARLIER = 0.9  # of the deadline: the server gives up first, and says what it was at
 
 
@@ -45,7 +45,7 @@ class Connection:
 
     def __init__(self, raw: psycopg.Connection[Any]) -> None:
         self._raw = raw
-        self._cursor = raw.cursor(binary=True, row_factory=tuple_row)
+        self._cursor = self._made_cursor()
         # A number of its own for the same socket: the watchdog may use it whenever, and never hits a stranger's.
         self._socket = socket.socket(fileno=os.dup(raw.fileno()))
         self._poller = select.poll()
@@ -75,7 +75,7 @@ class Connection:
         cursors: list[psycopg.Cursor[Any]] = []
         with raw.pipeline():  # without a sync in between, the server makes one transaction of what it is sent
             for text, args in statements:
-                cursor = raw.cursor(binary=True, row_factory=tuple_row)
+                cursor = self._made_cursor()
                 cursor.execute(cast("LiteralString", text), args)
                 cursors.append(cursor)
         return [cursor.fetchall() if cursor.description is not None else [] for cursor in cursors]
@@ -83,6 +83,9 @@ class Connection:
     def transaction(self) -> AbstractContextManager[Any]:
         """Begin a transaction; it commits at the end of the block, or rolls back where that raises."""
         return self._raw.transaction()
+
+    def _made_cursor(self) -> psycopg.Cursor[Any]:
+        return self._raw.cursor(binary=True, row_factory=tuple_row)
 
     # -- its state
 
@@ -172,7 +175,7 @@ def connect(settings: Settings, *, deadline: float | None = None, name: str | No
         autocommit=True,
         prepare_threshold=0 if settings.prepare else None,
     )
-    raw.prepared_max = _PREPARED
+    raw.prepared_max = PREPARED
     register(raw.adapters)
     try:
         return Connection(raw)
@@ -181,14 +184,25 @@ def connect(settings: Settings, *, deadline: float | None = None, name: str | No
         raise psycopg.OperationalError(str(error)) from error
 
 
-def _options(deadline: float) -> str:
+def session_settings(deadline: float) -> dict[str, str]:
     """Return what our connections want of the server, whatever the role's defaults are.
 
     Anything stricter than read committed would turn claims into serialization errors.
+
+    Args:
+        deadline: Seconds that the server may spend on one statement.
     """
-    milliseconds = max(int(deadline * _EARLIER * 1000), 1)
-    return (
-        f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds} "
-        r"-c default_transaction_isolation=read\ committed -c default_transaction_read_only=off "
-        + " ".join(f"-c {pin}" for pin in PINS)
-    )
+    milliseconds = str(max(int(deadline * _EARLIER * 1000), 1))
+    return {
+        "statement_timeout": milliseconds,
+        "idle_in_transaction_session_timeout": milliseconds,
+        "default_transaction_isolation": "read committed",
+        "default_transaction_read_only": "off",
+        **PINS,
+    }
+
+
+def _options(deadline: float) -> str:
+    """Return the settings as libpq passes them on, before the session begins."""
+    settings = session_settings(deadline).items()
+    return " ".join(f"-c {name}={value}" for name, value in settings).replace("read committed", r"read\ committed")

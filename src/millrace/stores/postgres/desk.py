@@ -19,24 +19,25 @@ from millrace.stores.postgres import (
     retention,
     transfer,
 )
-from millrace.stores.postgres.base import ServerStore
+from millrace.stores.postgres.following import Follower
 from millrace.stores.postgres.rows import read_rows
 from millrace.stores.postgres.session import Session
+from millrace.stores.postgres.settings import Settings
 from millrace.stores.postgres.sweep import Sweep
 from millrace.transfer import Restored, WholeJob
 
 __all__ = ["Desk"]
 
 
-class Desk(ServerStore):
+class Desk(Follower):
     """Everything but producing and working.
 
     Args:
-        url: As for `ServerStore`.
+        url: As for `Follower`.
         clock: So too.
     """
 
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+    def __init__(self, url: str | Settings, *, clock: Clock | None = None) -> None:
         super().__init__(url, clock=clock)
         self._expired = Sweep()
 
@@ -51,7 +52,9 @@ class Desk(ServerStore):
         now: int | None = None,
     ) -> list[Changed]:
         """Cancel: a running job becomes cancelling, any other cancelled."""
-        return self._change(lambda session: changing.cancel(session, ids, states, retention), ids, now=now)
+        answers = self._change(lambda session: changing.cancel(session, ids, states, retention), ids, now=now)
+        self._let_act(now=now)
+        return answers
 
     def retry(
         self,
@@ -77,20 +80,14 @@ class Desk(ServerStore):
 
     def delete(self, ids: Sequence[bytes], states: frozenset[JobState]) -> list[Changed]:
         """Delete jobs with all that belongs to them."""
-        return self._change(lambda session: changing.delete(session, ids, states), ids)
+        answers = self._change(lambda session: changing.delete(session, ids, states), ids)
+        self._let_act()
+        return answers
 
     def _change(
         self, body: Callable[[Session], list[Changed]], ids: Sequence[bytes], *, now: int | None = None
     ) -> list[Changed]:
-        if not ids:
-            self._nothing_to_do()
-            return []
-        answers = self._write(body, now=now)
-        if any(answer.changed for answer in answers):
-            self._changed(
-                {each.row.queue for each in answers if each.changed and each.row is not None and each.row.state in LIVE}
-            )
-        return answers
+        return self._told(self._write(body, now=now) if ids else [])
 
     # -- reading
 
@@ -131,10 +128,6 @@ class Desk(ServerStore):
         return self._read(lambda session: attempts.read_logs(session, id))
 
     # -- whole jobs
-
-    def exists(self) -> bool:
-        """Tell whether the schema has our tables, without making them."""
-        return self._home.exists()
 
     def export(self, *, limit: int, cursor: str | None = None) -> tuple[list[WholeJob], str | None]:
         """Read one page of whole jobs, oldest first, and the cursor of the next."""

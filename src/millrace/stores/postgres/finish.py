@@ -14,6 +14,7 @@ from millrace.states import JobState
 from millrace.store import MAX_ATTEMPT_ROWS
 from millrace.stores.postgres.arrays import Bigints, Booleans, Strings, Uuids
 from millrace.stores.postgres.attempts import TRIM
+from millrace.stores.postgres.keys import KEPT_KEY
 from millrace.stores.postgres.remove import BELONGINGS, REMOVE
 from millrace.stores.postgres.rows import (
     CANCELLED,
@@ -42,8 +43,8 @@ from (select count(*) as number from f) c"""
 # Two UPDATEs of one statement lock one after the other, not all in the order of ids: with a cancel of the same jobs in
 # bulk that may deadlock, once in a long while, and is then repeated.
 _SUCCEED = f"""update {{s}}.job j set state = 5, rev = j.rev + 1, lease_until = null, finished_at = (select {{now}}),
-   expire_at = (select {{now}}) + KEPT, lock_key = null, result = coalesce(u.result, j.result),
-   progress = null, progress_message = null, error_type = null, error = null
+   expire_at = (select {{now}}) + KEPT, lock_key = {KEPT_KEY}, result = coalesce(u.result, j.result),
+   error_type = null, error = null
  from unnest(LISTS) u(NAMES) where {_FENCE}"""
 # Successes that are kept alike, nearly all there are: the list, then job_pkey for each. A job that was asked to cancel
 # completes all the same: its effects are there. Which were refused is told only where some were.
@@ -86,7 +87,7 @@ f as (
    finished_at = case when j.state = 3 or u.state >= 5 then n.now end,
    expire_at = n.now + case when {_WINS} then u.kept_cancelled else u.kept end,
    reason = case when {_WINS} then 'cancelled' else u.reason end,
-   lock_key = case when j.state = 3 or u.state >= 5 then null else j.lock_key end,
+   lock_key = case when j.state = 3 or u.state >= 5 then {KEPT_KEY} else j.lock_key end,
    due = coalesce(n.now + u.delay, j.due), attempt = j.attempt - u.back,
    error_type = coalesce(u.type, j.error_type), error = coalesce(u.error, j.error)
  from u, n where not u.away and {_FENCE}
@@ -159,6 +160,8 @@ class Writing:
             if number == len(outcomes):
                 return NOTHING_ODD
             written = set[bytes](ids or ())
+            if self.statement[0] == AWAY:
+                written |= yield from self._kept([each for each in outcomes if each.id not in written])
             states = {_claimed(each): COMPLETED for each in outcomes if each.id in written}
         else:
             self.now, number = rows[0][:2]
@@ -166,6 +169,7 @@ class Writing:
             self.freed = {queue for *_, queue in rows if queue is not None}
             all_as_asked = {_claimed(each): NUMBERS[each.state] for each in outcomes} if number == len(places) else {}
             states = all_as_asked | told
+            yield from self._keep_away(states)
             yield from self._see_to_rest(states)
         if self._again:
             yield from self._recognise(states)
@@ -176,6 +180,32 @@ class Writing:
             if (state := STATES[states[_claimed(outcomes[place])]]) is not outcomes[place].state
         }
         return frozenset(range(len(outcomes))).difference(held), resulting
+
+    def _kept(self, left: Sequence[Outcome]) -> Script[set[bytes]]:
+        """Write successes that are not kept and that a trigger has not let go: others wait for them, and act first."""
+        left = sorted(left, key=lambda each: each.id)
+        args = {
+            "worker": self._worker,
+            "number": len(left),
+            "ids": Uuids([each.id for each in left]),
+            "claims": Bigints([each.claim for each in left]),
+            "retention": 0,
+            "results": Strings([each.result for each in left]),
+        }
+        ((_, number, ids),) = yield COMPLETE, args
+        return {each.id for each in left} if number == len(left) else set[bytes](ids or ())
+
+    def _keep_away(self, states: dict[Claimed, int]) -> Script[None]:
+        """Write so the other ends that are not kept, too."""
+        asked = [self._outcomes[place] for place in self._places]
+        left = [each for each in asked if _away(each) and _claimed(each) not in states]
+        if not left:
+            return
+        rows = yield END, _mixed(self._worker, left, keep=True)
+        number = rows[0][1]
+        if number == len(left):
+            states |= {_claimed(each): NUMBERS[each.state] for each in left}
+        states |= {(id, claim): state for _, _, id, claim, state, _ in rows if id is not None}
 
     def _see_to_rest(self, states: dict[Claimed, int]) -> Script[None]:
         """Delete what a cancel ended and nobody keeps; keep of each history the newest rows."""
@@ -235,10 +265,10 @@ def _in_order(outcomes: Sequence[Outcome]) -> Sequence[int]:
     return [firsts[claimed] for claimed in sorted(firsts)]
 
 
-def _mixed(worker: int, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return the arguments of `END`."""
-    done = [each for each in outcomes if each.state is _DONE and each.retention != 0]
-    others = [each for each in outcomes if each.state is not _DONE or each.retention == 0]
+def _mixed(worker: int, outcomes: Sequence[Outcome], *, keep: bool = False) -> dict[str, Any]:
+    """Return the arguments of `END`; to `keep` is not to delete at once what nobody keeps."""
+    done = [each for each in outcomes if each.state is _DONE and (keep or each.retention != 0)]
+    others = [each for each in outcomes if each.state is not _DONE or not (keep or each.retention != 0)]
     errors = [each.error for each in others]
     return {
         "worker": worker,
@@ -261,7 +291,7 @@ def _mixed(worker: int, outcomes: Sequence[Outcome]) -> dict[str, Any]:
             [None if error is None or error.traceback is None else encode_text(error.traceback) for error in errors]
         ),
         "kinds": Strings([_kind(each) for each in others]),
-        "away": Booleans([_away(each) for each in others]),
+        "away": Booleans([not keep and _away(each) for each in others]),
     }
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from millrace.messages import ClaimRequest
 from millrace.stores.postgres.arrays import Bigints, Strings
+from millrace.stores.postgres.pace import Pace
 from millrace.stores.postgres.session import Session
 from millrace.stores.postgres.sweep import DEAD
 
@@ -33,7 +34,6 @@ _SLOW, _SLOW_EACH = 0.006, 0.00003  # seconds: what a claim may take on the serv
 _MANY_DEAD = 20_000
 _FRONT, _MOST_OF_IT = 5_000, 4_000
 _SECOND = 1.0
-_TIMES = 20  # at most 5 % of the time goes to claims of one depth
 _BACKS = (60_000_000, 4_000_000, 250_000)  # microseconds before the floor
 
 _MOST_PLACES = 200
@@ -43,7 +43,7 @@ _TOOK, QUEUE = 22, 3
 Place = tuple[str, int]  #: queue and priority
 
 
-class Depth:
+class Depth(Pace):
     """Where some claims begin, and when the next of them may.
 
     Args:
@@ -52,19 +52,8 @@ class Depth:
     """
 
     def __init__(self, back: int | None, least: float = 0.0) -> None:
+        super().__init__(least)
         self.back = back
-        self.next = 0.0
-        self._least = least
-        self._took = 0.0  # by the last one
-
-    def took(self, seconds: float, now: float) -> None:
-        """Note how long one took that came back now."""
-        self._took = seconds
-        self.begin(now)
-
-    def begin(self, now: float) -> None:
-        """Note that one begins: others need not do the same meanwhile."""
-        self.next = now + max(self._least, _TIMES * self._took)
 
 
 class Floor:

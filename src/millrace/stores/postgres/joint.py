@@ -13,10 +13,12 @@ from weakref import WeakSet
 from millrace.errors import NotSupported
 from millrace.messages import InsertAnswer, NewRow
 from millrace.outcome import Outcome
+from millrace.stores.inserted import queues_touched
 from millrace.stores.postgres.arrays import Strings, Uuid
-from millrace.stores.postgres.base import ServerStore
+from millrace.stores.postgres.base import PostgresServerStore
 from millrace.stores.postgres.caller import Filled, filled, guest_of, with_guest
 from millrace.stores.postgres.finish import finish_script
+from millrace.stores.postgres.follow import hold_script
 from millrace.stores.postgres.insert import insert_script
 from millrace.stores.postgres.script import Script, run
 from millrace.stores.postgres.session import Session
@@ -40,7 +42,7 @@ STILL = """select 1 from {s}.job where id = %(id)b and claim = %(claim)b and wor
 LOCK = STILL + " for no key update skip locked"
 
 
-class JointStore(ServerStore):
+class JointStore(PostgresServerStore):
     """A store that writes in callers' transactions too."""
 
     _own: tuple[Any, ...] | None = None  #: what `DATABASE` tells on a connection of ours; asked when first needed
@@ -59,6 +61,20 @@ class JointStore(ServerStore):
             return InsertAnswer(self._nothing_to_do())
         guest = guest_of(connection)
         return run(guest, self._joining(guest.beneath, _insert(self._channel, rows)))
+
+    def hold_on(self, connection: Any, rows: Sequence[NewRow]) -> InsertAnswer:
+        """Insert jobs of which some are held on the caller's own connection. Parents are locked until its commit."""
+        if not rows:
+            return InsertAnswer(self._nothing_to_do())
+        guest = guest_of(connection)
+        return run(guest, self._joining(guest.beneath, _hold(self._channel, rows)))
+
+    async def ahold_on(self, connection: Any, rows: Sequence[NewRow]) -> InsertAnswer:
+        """Do so on any connection from async code."""
+        await self._know_own()
+        if not rows:
+            return InsertAnswer(self._nothing_to_do())
+        return await with_guest(connection, lambda beneath: self._joining(beneath, _hold(self._channel, rows)))
 
     async def ainsert_on(self, connection: Any, rows: Sequence[NewRow]) -> InsertAnswer:
         """Do so on any connection from async code."""
@@ -137,7 +153,15 @@ class JointStore(ServerStore):
 def _insert(channel: str | None, rows: Sequence[NewRow]) -> Script[InsertAnswer]:
     """Insert, and tell the workers, who hear of it with the commit."""
     answer = yield from insert_script(rows)
-    queues = {row.queue for index, row in enumerate(rows) if index not in answer.existing}
+    queues = queues_touched(rows, answer)
+    if channel is not None and queues:
+        yield NOTIFY, {"channel": channel, "queues": Strings(sorted(queues))}
+    return answer
+
+
+def _hold(channel: str | None, rows: Sequence[NewRow]) -> Script[InsertAnswer]:
+    answer = yield from hold_script(rows)
+    queues = queues_touched(rows, answer) if answer.unknown is None else ()
     if channel is not None and queues:
         yield NOTIFY, {"channel": channel, "queues": Strings(sorted(queues))}
     return answer

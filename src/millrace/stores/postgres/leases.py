@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from millrace.messages import Beat, Rescued
+from millrace.outcome import lost_lease
 from millrace.states import JobState
+from millrace.stores.beats import attempt_of, merged
 from millrace.stores.postgres.arrays import Bigints, Doubles, Strings, Uuids
+from millrace.stores.postgres.keys import HELD_FOR, KEPT_KEY
 from millrace.stores.postgres.remove import remove_ended
 from millrace.stores.postgres.rows import STATES, encode_text
 from millrace.stores.postgres.session import Session
@@ -39,10 +42,16 @@ cross join lateral (select id, claim, state from {s}.job where id = u.id and cla
 # job_cancel, which is nearly always empty: job_lease fills with dead entries while a transaction is open
 CANCELLING_ONES = """select uuid_send(id), claim from {s}.job where state = 3 and worker = %(worker)b"""
 
-# When an ended job expires by its own word, else by the caller's, which null makes for ever.
-KEPT_BY_ITSELF: Final = """case when j.options is not null and j.options::jsonb ? 'retention'
-  then (select {now}) + round((j.options::jsonb ->> 'retention')::double precision * 1000000)::bigint
-  else (select {now}) + %(retention)b::bigint end"""
+# When an ended job expires by its own word, else by the caller's, which null makes for ever; and not while its key is
+# held beyond its end.
+_OWN = """case when j.options::jsonb ? 'retention'
+  then round((j.options::jsonb ->> 'retention')::double precision * 1000000)::bigint
+  else %(retention)b::bigint end"""
+_KEPT = f"(select {{now}}) + case when (RETENTION) is not null then greatest(RETENTION, {HELD_FOR}) end"
+KEPT_BY_ITSELF: Final = _KEPT.replace("RETENTION", _OWN)
+
+# The error of a job whose lease was lost, as a JSON string; it holds nothing that JSON would escape.
+_LOST: Final = lost_lease("' || (j.crashes + 1) || '", "' || j.max_crashes || '")
 
 # One conditional statement over the current state: job_lease, from the lease that passed first, then the row by its
 # place. Due and ties are kept, so that a rescued job runs next.
@@ -52,29 +61,30 @@ RESCUE: Final = f"""with r as (
   state = case when j.state = 3 then 7 when j.crashes + 1 >= j.max_crashes then 6 else 1 end,
   reason = case when j.state = 3 then 'cancelled' when j.crashes + 1 >= j.max_crashes then 'crashed'
     else 'lease-lost' end,
+  error_type = '{_LOST.type}', error = '"{_LOST.text}"',
   finished_at = case when j.state = 3 or j.crashes + 1 >= j.max_crashes then (select {{now}}) end,
   expire_at = case when j.state = 3 then {KEPT_BY_ITSELF}
-    when j.crashes + 1 >= j.max_crashes then (select {{now}}) + %(dead_retention)b::bigint end,
-  lock_key = case when j.state = 3 or j.crashes + 1 >= j.max_crashes then null else j.lock_key end
+    when j.crashes + 1 >= j.max_crashes then {_KEPT.replace("RETENTION", "%(dead_retention)b::bigint")} end,
+  lock_key = case when j.state = 3 or j.crashes + 1 >= j.max_crashes then {KEPT_KEY} else j.lock_key end
  where j.ctid = any(array(select ctid from {{s}}.job where state in (2, 3) and lease_until < (select {{now}})
    and lease_until >= %(since)b order by lease_until limit %(limit)b for no key update skip locked))
- returning j.id, j.task, j.queue, j.claim, j.worker, j.state, j.crashes, j.attempt, j.started_at,
+ returning j.id, j.task, j.queue, j.claim, j.worker, j.state, j.crashes, j.attempt, j.started_at, j.error,
    coalesce(j.expire_at <= j.finished_at, false) as gone),
-e as (insert into {{s}}.attempt (job, claim, attempt, worker, started_at, finished_at, outcome)
- select r.id, r.claim, r.attempt + 1, r.worker, r.started_at, (select {{now}}), 'lease-lost' from r)
+e as (insert into {{s}}.attempt (job, claim, attempt, worker, started_at, finished_at, outcome, error)
+ select r.id, r.claim, r.attempt + 1, r.worker, r.started_at, (select {{now}}), 'lease-lost', r.error from r)
 select uuid_send(id), task, queue, claim, worker, state, crashes, gone from r"""
 
 
 def extend(session: Session, worker: int, beats: Sequence[Beat]) -> list[JobState | None]:
     """Write beats; return each job's state, None where the claim is lost."""
-    some = _merged(beats)
+    some = merged(beats)
     held: dict[tuple[bytes, int], JobState] = {}
     for template in (EXTEND, EXTEND, HELD):  # a row that was changed meanwhile is seen by the next statement
         held |= {(id, claim): STATES[state] for id, claim, state in session.rows(template, _told(worker, some))}
-        some = [beat for beat in some if _attempt(beat) not in held]
+        some = [beat for beat in some if attempt_of(beat) not in held]
         if not some:
             break
-    return [held.get(_attempt(beat)) for beat in beats]
+    return [held.get(attempt_of(beat)) for beat in beats]
 
 
 def _told(worker: int, beats: Sequence[Beat]) -> dict[str, Any]:
@@ -87,31 +97,6 @@ def _told(worker: int, beats: Sequence[Beat]) -> dict[str, Any]:
         "messages": Strings([_message(beat) for beat in beats]),
         "results": Strings([beat.result for beat in beats]),
     }
-
-
-def _attempt(beat: Beat) -> tuple[bytes, int]:
-    return beat.id, beat.claim
-
-
-def _merged(beats: Sequence[Beat]) -> Sequence[Beat]:
-    """Make one beat of several for the same attempt: the last word on each matter counts."""
-    merged: dict[tuple[bytes, int], Beat] = {}
-    for beat in beats:
-        claimed = _attempt(beat)
-        before = merged.get(claimed)
-        merged[claimed] = (
-            beat
-            if before is None
-            else Beat(
-                beat.ref,
-                beat.id,
-                beat.claim,
-                before.lease if beat.lease is None else beat.lease,
-                beat.progress or before.progress,
-                before.result if beat.result is None else beat.result,
-            )
-        )
-    return beats if len(merged) == len(beats) else list(merged.values())
 
 
 def _message(beat: Beat) -> bytes | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from millrace.stores.lines import Lines as KeptLines
+from millrace.stores.postgres.borrowed import BorrowingLine
 from millrace.stores.postgres.connection import Connection
 from millrace.stores.postgres.line import Line
 from millrace.stores.postgres.settings import Settings
@@ -22,7 +24,8 @@ class Lines(KeptLines[Connection]):
 
     def __init__(self, settings: Settings, on_open: Callable[[Connection], None]) -> None:
         def make(lines: KeptLines[Connection], name: str, deadline: float) -> Line:
-            return Line(
+            line = Line if settings.pool is None else partial(BorrowingLine, keeps=lambda: lines.working)
+            return line(
                 settings,
                 lines.watchdog,
                 name=name,

@@ -16,11 +16,22 @@ import psycopg
 
 from millrace.errors import ConfigurationError, SchemaMismatch
 from millrace.stores.postgres.connection import Connection
-from millrace.stores.postgres.schema import TABLES
+from millrace.stores.postgres.schema import FOLLOWS, FOLLOWS_INDEXES, LIMITS, LIMITS_INDEXES, TABLES
 from millrace.stores.postgres.settings import Settings
 from millrace.stores.postgres.texts import SERVER_NOW, Texts, quoted
 
-__all__ = ["OLDEST_SERVER", "STEPS", "VERSION", "Step", "index_names", "migrate", "table_names", "to_sql", "version_of"]
+__all__ = [
+    "OLDEST_SERVER",
+    "STEPS",
+    "VERSION",
+    "Step",
+    "index_names",
+    "migrate",
+    "prepare",
+    "table_names",
+    "to_sql",
+    "version_of",
+]
 
 OLDEST_SERVER = 140_000  #: as the server itself counts its versions
 
@@ -37,7 +48,11 @@ class Step:
     """Indexes that are made without stopping writers, outside of any transaction: the name, and the statement."""
 
 
-STEPS: tuple[Step, ...] = (Step(1, 1, "create the tables of version 1", TABLES),)
+STEPS: tuple[Step, ...] = (
+    Step(1, 1, "create the tables of version 1", TABLES),
+    Step(2, 1, "add rates and limits of keys", LIMITS, LIMITS_INDEXES),
+    Step(3, 1, "let jobs wait for others", FOLLOWS, FOLLOWS_INDEXES),
+)
 
 VERSION = STEPS[-1].version  #: the schema that this code writes
 
@@ -92,6 +107,27 @@ def version_of(connection: Connection, settings: Settings, steps: Sequence[Step]
     return int(min(version, known))
 
 
+def prepare(connection: Connection, settings: Settings, steps: Sequence[Step] = STEPS) -> list[str]:
+    """Make the schema where there is none; return what was done. An older one is brought up only with `?migrate=auto`.
+
+    Else it is used as it is, one version back at most: whoever runs the database says when its tables change.
+
+    Raises:
+        SchemaMismatch: It is older than that; and as for `migrate`.
+        ConfigurationError: As for `migrate`.
+    """
+    version, newest = version_of(connection, settings, steps), steps[-1].version
+    if version == 0 or settings.migrate:
+        return migrate(connection, settings, steps)
+    _check_server(connection, settings)
+    if version < newest - 1:
+        raise SchemaMismatch(
+            f"schema {settings.schema!r} of {settings.url} has version {version}, and this Millrace needs {newest - 1} "
+            "or newer; run `millrace migrate`, or add ?migrate=auto to the URL"
+        )
+    return []
+
+
 def migrate(connection: Connection, settings: Settings, steps: Sequence[Step] = STEPS) -> list[str]:
     """Bring the schema to the newest version; return what was done, a line each.
 
@@ -100,11 +136,7 @@ def migrate(connection: Connection, settings: Settings, steps: Sequence[Step] = 
             make what is missing.
         ConfigurationError: The server is too old.
     """
-    if connection.version < OLDEST_SERVER:
-        raise ConfigurationError(
-            f"{settings.url} is PostgreSQL {connection.version // 10_000}; Millrace needs {OLDEST_SERVER // 10_000} or "
-            "newer"
-        )
+    _check_server(connection, settings)
     if version_of(connection, settings, steps) == steps[-1].version:
         return []
     # Others may be at it, and a large table takes its time: so long, the call's own deadline does not hold.
@@ -121,9 +153,18 @@ def migrate(connection: Connection, settings: Settings, steps: Sequence[Step] = 
     return done
 
 
+def _check_server(connection: Connection, settings: Settings) -> None:
+    if connection.version < OLDEST_SERVER:
+        raise ConfigurationError(
+            f"{settings.url} is PostgreSQL {connection.version // 10_000}; Millrace needs {OLDEST_SERVER // 10_000} or "
+            "newer"
+        )
+
+
 def _migrate(connection: Connection, settings: Settings, steps: Sequence[Step]) -> list[str]:
     texts = Texts(settings.schema)
     done: list[str] = []
+    fresh = False
     for step in steps:
         with connection.transaction():
             connection.script(NO_LIMIT)
@@ -132,10 +173,13 @@ def _migrate(connection: Connection, settings: Settings, steps: Sequence[Step]) 
             if step.version <= version:
                 continue
             if version == 0:
+                fresh = True
                 _begin(connection, settings)
             for statement in (*step.statements, _note(step)):
                 connection.script(texts.plain(statement))
-        for name, statement in step.concurrently:
+            for _, statement in step.concurrently if fresh else ():  # nobody writes to it yet
+                connection.script(texts.plain(statement.replace(" concurrently", "", 1)))
+        for name, statement in () if fresh else step.concurrently:
             _make_index(connection, settings, name, texts.plain(statement))
         done.append(f"schema {settings.schema} version {step.version}: {step.summary}")
     return done
@@ -196,8 +240,11 @@ def to_sql(schema: str, since: int = 0, steps: Sequence[Step] = STEPS) -> list[s
         if since == 0 and step is steps[0]:
             lines += [f"create schema if not exists {quoted(schema)};", f"{texts.plain(MIGRATION)};"]
         lines += [f"{texts.plain(statement)};" for statement in (*step.statements, _note(step))]
+        indexes = [f"{texts.plain(statement)};" for _, statement in step.concurrently]
+        if since == 0:  # nobody writes to it yet
+            lines += [statement.replace(" concurrently", "", 1) for statement in indexes]
         lines.append("commit;")
-        lines += [f"{texts.plain(statement)};" for _, statement in step.concurrently]
+        lines += indexes if since else []
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The tables of version 1, as DDL with the schema left open. Owns names and columns; runs nothing.
+"""The tables, as DDL with the schema left open. Owns names and columns; runs nothing.
 
 States: 0 scheduled, 1 pending, 2 running, 3 cancelling, 4 failed, 5 completed, 6 dead, 7 cancelled. Times are
 microseconds since 1970, of the server's clock; `job_view` shows them as people read them. A partial index is used only
@@ -10,7 +10,7 @@ results and options are JSON already, and kept as they came.
 
 from __future__ import annotations
 
-__all__ = ["TABLES"]
+__all__ = ["FOLLOWS", "FOLLOWS_INDEXES", "LIMITS", "LIMITS_INDEXES", "TABLES"]
 
 # A job is one row from its enqueue to its purge, changed in place. What changes and has a fixed width comes first, what
 # is wide last: of an update within a page only the middle is logged, and the half of each page that is left free keeps
@@ -100,6 +100,23 @@ LOCK = """create table {s}.lock (
   until bigint not null,
   constraint lock_pkey primary key (name)
 ) with (fillfactor = 50)"""
+# next: null where it never ticks again. rev: each change tests and raises it.
+SCHEDULE = """create table {s}.schedule (
+  name text collate "C" not null,
+  spec text collate "C" not null,
+  watermark bigint not null,
+  next bigint,
+  last bigint,
+  paused boolean not null,
+  rev bigint not null,
+  constraint schedule_pkey primary key (name)
+) with (fillfactor = 50)"""
+TICK = """create table {s}.tick (
+  schedule text collate "C" not null,
+  at bigint not null,
+  job uuid not null,
+  constraint tick_pkey primary key (schedule, at)
+)"""
 
 # For people: a job's times in the session's time zone, its state by name, its error as text.
 VIEW = """create view {s}.job_view as
@@ -138,5 +155,71 @@ TABLES: tuple[str, ...] = (
     QUEUE,
     WORKER,
     LOCK,
+    SCHEDULE,
+    # what is due
+    "create index schedule_due on {s}.schedule (next, name) where not paused and next is not null",
+    TICK,
     VIEW,
+)
+
+# Version 2. grp: the limits that a job falls under, null for nearly all. grouped: the queue has, or had, such jobs.
+# A `concurrency` of -1 keeps claims away that know nothing of limits; the number asked for is then in `at_once`.
+LIMITS: tuple[str, ...] = (
+    'alter table {s}.job add column grp text collate "C"',
+    "alter table {s}.queue add column at_once integer",
+    "alter table {s}.queue add column rate_count integer",
+    "alter table {s}.queue add column rate_per bigint",
+    "alter table {s}.queue add column grouped boolean not null default false",
+    # debt: what was taken and has not come back at the time `at`. full_at: when nothing is owed any more.
+    """create table {s}.bucket (
+  name text collate "C" not null,
+  debt bigint not null,
+  at bigint not null,
+  full_at bigint not null,
+  constraint bucket_pkey primary key (name)
+) with (fillfactor = 50)""",
+    "create index bucket_full on {s}.bucket (full_at)",
+)
+# The claim from queues with limits, and what of them runs. Jobs without a group are in neither. `state + 0` is what no
+# other index speaks of: where the planner knows nothing of a new column, one is as good to it as another.
+LIMITS_INDEXES: tuple[tuple[str, str], ...] = (
+    (
+        "job_group",
+        """create index concurrently job_group on {s}.job (queue, grp, priority desc, due, id)
+ where state + 0 = 1 and grp is not null""",
+    ),
+    (
+        "job_running",
+        "create index concurrently job_running on {s}.job (queue, grp) where state + 0 in (2, 3) and grp is not null",
+    ),
+)
+
+# Version 3. followed: 1 while jobs wait for the end of this one, 2 once it has ended and some wait still. ended: the
+# state that a parent has come to which is gone. A parent that runs is not deleted, whoever asks: its end comes first.
+FOLLOWS: tuple[str, ...] = (
+    "alter table {s}.job add column followed smallint",
+    """create table {s}.link (
+  parent uuid not null,
+  child uuid not null,
+  ended smallint,
+  constraint link_pkey primary key (parent, child)
+)""",
+    "create index link_child on {s}.link (child)",
+    "create index link_ended on {s}.link (parent) where ended is not null",
+    """create function {s}.job_leaves() returns trigger language plpgsql as $$
+begin
+  if old.state in (2, 3) then return null; end if;
+  update {s}.link set ended = case when old.state >= 5 then old.state else 7 end where parent = old.id;
+  return old;
+end $$""",
+    """create trigger job_leaves before delete on {s}.job for each row
+ when (old.followed is not null) execute function {s}.job_leaves()""",
+)
+# Parents that have ended and have not acted. `state + 0`, as above.
+FOLLOWS_INDEXES: tuple[tuple[str, str], ...] = (
+    (
+        "job_followed",
+        """create index concurrently job_followed on {s}.job (id)
+ where followed is not null and (state + 0 = 5 or (followed = 1 and state + 0 in (6, 7)))""",
+    ),
 )

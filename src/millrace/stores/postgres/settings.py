@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from millrace.errors import ConfigurationError
+from millrace.stores.postgres.pool import Pool
 
 __all__ = ["Settings"]
 
@@ -25,10 +26,13 @@ class Settings:
         listen: Whether a watch listens for notices; where not, polling alone finds what is due.
         notify: Whether what is written is told to other processes.
         prepare: Whether statements are prepared by name, which a pooler in transaction mode does not stand.
+        migrate: Whether an older schema is brought up when it is opened; where not, by `millrace migrate` alone.
         claim_commit: Whether the commits of claims, leases and progress wait for the disk.
         deadline: Seconds for a write, and for a worker's step.
         read_deadline: Seconds for a read.
-        connect_deadline: Seconds to connect, for each host that is tried.
+        connect_deadline: Seconds to connect, for each host that is tried; or to get a connection of the pool.
+        pool: The caller's own, whose connections are used; None: we make ours.
+        made_in: The number of the process that gave the pool.
 
     Raises:
         ConfigurationError: A value is not acceptable.
@@ -43,10 +47,13 @@ class Settings:
     listen: bool = True
     notify: bool = True
     prepare: bool = True
+    migrate: bool = False
     claim_commit: bool = True
     deadline: float = 10.0
     read_deadline: float = 5.0
     connect_deadline: float = 5.0
+    pool: Pool | None = field(default=None, repr=False)
+    made_in: int = 0
 
     def __post_init__(self) -> None:
         if not _SCHEMA.fullmatch(self.schema) or self.schema.lower().startswith("pg_"):

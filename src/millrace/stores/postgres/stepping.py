@@ -10,7 +10,7 @@ from millrace.job import JobRow
 from millrace.messages import ClaimRequest, StepAnswer
 from millrace.outcome import Outcome
 from millrace.store import MAX_CLAIM
-from millrace.stores.postgres.claim import FLOORED, LOOK, MOST_PROMOTED, Claims, promote
+from millrace.stores.postgres.claim import FLOORED, MOST_PROMOTED, Claims, promote
 from millrace.stores.postgres.finish import NOTHING_ODD, Ending, Writing
 from millrace.stores.postgres.script import run
 from millrace.stores.postgres.session import Session, Statement
@@ -58,7 +58,7 @@ class Step:
         now = (claimed[0].started if claimed else self._now) if session.now is None else session.now
         assert self._ending is not None  # noqa: S101 - `_go` has seen to it
         assert now is not None  # noqa: S101 - so has whatever ran
-        return StepAnswer(now, claimed, *self._ending)
+        return StepAnswer(now, claimed, *self._ending, self._claims.room_left() if requests else None)
 
     def _in_order(self) -> list[JobRow]:
         return [row for place in range(len(self._requests)) for row in self._claimed.get(place, ())]
@@ -86,10 +86,8 @@ class Step:
         """
         claims = self._claims
         floored = claims.floor.holds
-        args = {"since": claims.due.since, "whole": not floored}
-        ((due, limited, pending, now),) = session.rows(LOOK, args)
+        due, pending, now = claims.look(session, whole=not floored)
         self._now = now
-        claims.limited = frozenset(limited or ())
         if due:
             while promote(session, claims.due, now, MOST_PROMOTED) == MOST_PROMOTED:
                 pass
@@ -105,6 +103,10 @@ class Step:
         Where queues with a limit are asked for, they are locked until its end, so that no other counts meanwhile.
         """
         claims, worker = self._claims, self._worker
+        if claims.stale(self._requests):
+            claims.look(session, whole=False)
+        ruled = [place for place in places if claims.is_ruled(self._requests[place])]
+        places = [place for place in places if place not in ruled] if ruled else places
         requests = [self._requests[place] for place in places]
         hindered = [request for request in requests if claims.hindered(request)]
         made = [
@@ -126,6 +128,10 @@ class Step:
         told = answers[len(answers) - len(made) :]
         for place, request, statement, rows in zip(places, requests, made, told, strict=True):
             jobs = claims.read(worker, request, statement, rows, took)
+            if jobs:
+                self._claimed[place] = jobs
+        for place in ruled:
+            jobs = claims.by_rules.claim(session, worker, self._requests[place], bold=bold)
             if jobs:
                 self._claimed[place] = jobs
         return answers[: len(first)]

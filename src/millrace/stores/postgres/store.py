@@ -3,42 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Unpack
 
-from millrace.clock import SECOND, Clock
+from millrace.clock import Clock
+from millrace.errors import ConfigurationError
 from millrace.messages import Beat, ClaimRequest, InsertAnswer, NewRow, Rescued, StepAnswer
 from millrace.outcome import Outcome
 from millrace.records import LogRow
 from millrace.states import JobState
 from millrace.store import Subscription
+from millrace.stores.inserted import queues_touched
 from millrace.stores.postgres import attempts, leases
+from millrace.stores.postgres.borrowed import PostgresOptions, of_pool
 from millrace.stores.postgres.claim import Claims, next_due, promote
 from millrace.stores.postgres.desk import Desk
 from millrace.stores.postgres.insert import insert_script
 from millrace.stores.postgres.joint import JointStore
+from millrace.stores.postgres.pool import Pool
+from millrace.stores.postgres.scheduler import Scheduler
 from millrace.stores.postgres.script import run
 from millrace.stores.postgres.session import Session
 from millrace.stores.postgres.stepping import Step
 from millrace.stores.postgres.sweep import Sweep
+from millrace.stores.postgres.url import read_url
 
 __all__ = ["PostgresStore"]
 
-_PATIENCE = 10.0  # seconds for a beat that extends no lease
 
-
-class PostgresStore(Desk, JointStore):
+class PostgresStore(Desk, Scheduler, JointStore):
     """Jobs in a schema of a PostgreSQL database.
 
     Args:
         url: `postgresql://user@host/database`; what may stand in its query is told in `Settings`, and all that libpq
             knows may stand there too.
+        pool: In place of a URL: a `psycopg_pool.ConnectionPool` of yours, whose connections are used. A process that
+            produces has one of them for the length of each call; one with a worker keeps five while it works. The pool
+            is yours to open and to close, the store before it.
         clock: Where the time comes from; None is the server's clock, and that is what all but tests want.
+        options: What may stand in the query of a URL: `schema="jobs"`, `listen=False`.
 
-    >>> PostgresStore("postgresql://ada:secret@db.example/shop").url
+    Raises:
+        ConfigurationError: It is no such URL or pool, both are given or neither, or an option will not do.
+
+    >>> PostgresStore("postgresql://ada:secret@db.example/shop", schema="jobs").url
     'postgresql://ada:***@db.example/shop'
     """
 
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
-        super().__init__(url, clock=clock)
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        pool: Pool | None = None,
+        clock: Clock | None = None,
+        **options: Unpack[PostgresOptions],
+    ) -> None:
+        if (url is None) is (pool is None):
+            raise ConfigurationError("a PostgresStore is given either a URL or pool=; give one of them")
+        settings = of_pool(pool, options) if url is None else replace(read_url(url), **options)
+        super().__init__(settings, clock=clock)
         self._claims = Claims()
         self._lost = Sweep()
 
@@ -59,16 +82,20 @@ class PostgresStore(Desk, JointStore):
             return InsertAnswer(self._nothing_to_do())
 
         def body(session: Session) -> InsertAnswer:
-            answer = run(session, insert_script(rows))
+            if len(rows) > 1 and any(row.on_conflict == "reject" for row in rows):
+                with session.transaction():
+                    answer = run(session, insert_script(rows))
+            else:
+                answer = run(session, insert_script(rows))
             if session.again:  # a job of the same id is what the first run wrote, whose reply was lost
                 others = {place: there for place, there in answer.existing.items() if there.by_key}
-                return InsertAnswer(answer.now, others)
+                return InsertAnswer(answer.now, others, answer.refused)
             return answer
 
         answer = self._write(body, now=now, repeatable=True)
-        existing = answer.existing
-        if len(existing) < len(rows):
-            self._changed({row.queue for place, row in enumerate(rows) if place not in existing})
+        touched = queues_touched(rows, answer)
+        if touched:
+            self._changed(touched)
         return answer
 
     # -- working
@@ -88,22 +115,13 @@ class PostgresStore(Desk, JointStore):
         answer = self._step(step, worker, outcomes, now=now)
         if outcomes:
             self._changed(step.freed)
+            if self._follows:
+                self._let_act(now=now)
         return answer
 
     def extend(self, worker: int, beats: Sequence[Beat], *, now: int | None = None) -> list[JobState | None]:
         """Extend leases, store progress and partial results; answer each beat's state, None where it is lost."""
-        if not beats:
-            self._nothing_to_do()
-            return []
-        terms = [beat.lease for beat in beats if beat.lease is not None]
-        within = max(min(terms) / SECOND / 3, 1.0) if terms else _PATIENCE
-        states = self._beat(lambda session: leases.extend(session, worker, beats), within=within, now=now)
-        for beat, state in zip(beats, states, strict=True):
-            if state is None:
-                self._let_go(worker, beat.id, beat.claim)
-        if any(beat.progress is not None or beat.result is not None for beat in beats):
-            self._changed()
-        return states
+        return self._extended(leases.extend, worker, beats, now)
 
     def cancelling(self, worker: int) -> list[tuple[bytes, int]]:
         """Return (id, claim) of the worker's jobs that were asked to cancel."""
@@ -137,6 +155,7 @@ class PostgresStore(Desk, JointStore):
         rescued = self._write(body, now=now)
         if rescued:
             self._changed({each.queue for each in rescued if each.state is JobState.PENDING})
+            self._let_act(now=now)
         return rescued
 
     def promote(self, *, limit: int = 500, now: int | None = None) -> int:

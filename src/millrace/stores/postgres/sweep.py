@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from millrace.clock import SECOND
+from millrace.stores.postgres.pace import Pace
 from millrace.stores.postgres.session import Session
 
 __all__ = ["DEAD", "Look", "Sweep"]
@@ -26,7 +27,6 @@ DEAD: Final = "select n_dead_tup from pg_stat_all_tables where relid = '{s}.job'
 _SLOW = 0.02  # seconds of a look, beyond what it may take for what it finds
 _SLOW_EACH = 0.0001  # seconds
 _MANY_DEAD = 20_000
-_TIMES = 20  # at most 5 % of the time goes to full looks
 _OVERLAP = 5 * SECOND  # microseconds: what was locked a moment ago, or committed late
 
 
@@ -55,13 +55,13 @@ class Sweep:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since = 0
-        self._next_full = 0.0
+        self._full = Pace()  # of looks from the front
         self._on = False
 
     @property
     def since(self) -> int:
         """Where a look begins now."""
-        return self._since if self._on and self._clock() < self._next_full else 0
+        return self._since if self._on and self._clock() < self._full.next else 0
 
     @contextmanager
     def look(self, session: Session, now: int, limit: int) -> Generator[Look]:
@@ -80,5 +80,5 @@ class Sweep:
         if not look.since:
             slow = took > _SLOW + _SLOW_EACH * look.number
             self._on = slow and (self._on or (session.rows(DEAD)[0][0] or 0) >= _MANY_DEAD)
-            self._next_full = ended + _TIMES * took
+            self._full.took(took, ended)
         self._since = max(now - _OVERLAP, 0) if look.number < limit else look.reached or look.since

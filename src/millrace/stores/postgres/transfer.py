@@ -11,11 +11,16 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from millrace.errors import ConfigurationError
+from millrace.holding import holds, scope_of
 from millrace.records import AttemptRow, LogRow
-from millrace.states import LIVE, OutcomeKind
+from millrace.states import OutcomeKind
 from millrace.stores.postgres.arrays import Array, Bigints, Doubles, Strings, Uuid, Uuids
+from millrace.stores.postgres.follow import parents_of, tie_restored
+from millrace.stores.postgres.insert import HAS_GROUPS
+from millrace.stores.postgres.keys import HOLDERS, free, stale_among
 from millrace.stores.postgres.rows import COLUMNS, NUMBERS, decode_text, encode_text, job_row
 from millrace.stores.postgres.session import Session
 from millrace.transfer import MAX_WHOLE, Restored, WholeJob
@@ -27,8 +32,11 @@ _CURSOR = "postgres-from-"
 # All statements of a page see one state of the database, and leave nothing behind on a pooler's connection.
 _AS_ONE: Final = "set transaction isolation level repeatable read, read only"
 # job_pkey, in order. The first page may begin with the lowest id there is.
-FIRST: Final = f"select {COLUMNS}, j.error_type from {{s}}.job j order by j.id limit %(limit)b"
-NEXT: Final = f"select {COLUMNS}, j.error_type from {{s}}.job j where j.id > %(above)b order by j.id limit %(limit)b"
+# `grp` is a column of the job or, in a schema of version 1, that of the one row beside it.
+_PAGE = f"""select {COLUMNS}, (select grp from {{s}}.job g where g.id = j.id), j.error_type
+from {{s}}.job j cross join (select null::text as grp) d"""
+FIRST: Final = _PAGE + " order by j.id limit %(limit)b"
+NEXT: Final = _PAGE + " where j.id > %(above)b order by j.id limit %(limit)b"
 # attempt_pkey (job=), log_pkey (job=), in order
 ATTEMPTS_OF: Final = """select uuid_send(a.job), a.attempt, a.claim, a.worker, a.started_at, a.finished_at, a.outcome,
  a.error, a.traceback from {s}.attempt a where a.job = any(%(ids)b) order by a.job, a.claim"""
@@ -69,6 +77,13 @@ l as (insert into {s}.log (job, claim, attempt, at, level, message, data)
  join i on i.id = x.job
  order by x.place)
 select uuid_send(i.id) from i"""
+CLOCK: Final = "select {now}"
+RESTORE_GROUPED: Final = (
+    RESTORE.replace("error_type, error)\n select", "error_type, error, grp)\n select")
+    .replace("u.error_type, u.error\n from", "u.error_type, u.error, u.grp\n from")
+    .replace("%(error)b) with ordinality", "%(error)b, %(grp)b) with ordinality")
+    .replace("error_type, error, place)", "error_type, error, grp, place)")
+)
 PLACES: Final = "select uuid_send(j.id) from {s}.job j where j.id = any(%(ids)b)"  # job_pkey
 
 
@@ -86,12 +101,19 @@ def export(session: Session, limit: int, cursor: str | None) -> tuple[list[Whole
             found = session.rows(FIRST, {"limit": limit + 1})
         else:
             found = session.rows(NEXT, {"limit": limit + 1, "above": Uuid(above)})
-        page = [(job_row(columns), error_type) for *columns, error_type in found[:limit]]
+        page = [(replace(job_row(columns), group=group), error_type) for *columns, group, error_type in found[:limit]]
         ids = {"ids": Uuids([row.id for row, _ in page])}
         attempts = _attempts(session.rows(ATTEMPTS_OF, ids))
         logs = _logs(session.rows(LOGS_OF, ids))
+        waits = parents_of(session, [row.id for row, _ in page])
     jobs = [
-        WholeJob(row, error_type, tuple(attempts.get(row.id, ())), tuple(logs.get(row.id, ())))
+        WholeJob(
+            row,
+            error_type,
+            tuple(attempts.get(row.id, ())),
+            tuple(logs.get(row.id, ())),
+            tuple(sorted(waits.get(row.id, ()))),
+        )
         for row, error_type in page
     ]
     return jobs, f"{_CURSOR}{UUID(bytes=page[-1][0].id)}" if len(found) > limit else None
@@ -130,21 +152,46 @@ def restore(session: Session, jobs: Sequence[WholeJob]) -> Restored:
     firsts: dict[bytes, int] = {}
     for index, job in enumerate(jobs):
         firsts.setdefault(job.row.id, index)
-    rows = session.rows(RESTORE, _arguments([jobs[index] for index in firsts.values()])) if jobs else []
+    now = session.rows(CLOCK)[0][0] if any(scope_of(job.row.options) is not None for job in jobs) else 0
+    rows = _restore(session, [jobs[index] for index in firsts.values()], now) if jobs else []
+    tie_restored(session, jobs)  # again where they are there already: an earlier restore may have broken off here
     went_in = {firsts[id] for (id,) in rows}
     out = [index for index in range(len(jobs)) if index not in went_in]
     if not out:
         return Restored()
     known = {id for (id,) in session.rows(PLACES, {"ids": Uuids([jobs[index].row.id for index in out])})}
     there = frozenset(index for index in out if jobs[index].row.id in known)
-    return Restored(there, frozenset(out) - there)
+    held = frozenset(out) - there
+    if held and _free(session, {jobs[index].row.unique_key for index in held}):
+        again = sorted(held)
+        left = restore(session, [jobs[index] for index in again]).held
+        held = frozenset(again[place] for place in left)
+    return Restored(there, held)
 
 
-def _arguments(jobs: Sequence[WholeJob]) -> dict[str, Array]:
+def _free(session: Session, keys: set[str | None]) -> bool:
+    """Take keys from jobs that hold them no longer; tell whether there were any."""
+    found = session.rows(HOLDERS, {"keys": Strings(list(keys))})
+    stale = [row for now, *columns in found for row in stale_among([job_row(columns)], now)]
+    if stale:
+        session.rows(*free(stale))
+    return bool(stale)
+
+
+def _restore(session: Session, jobs: Sequence[WholeJob], now: int) -> list[Any]:
+    args = _arguments(jobs, now)
+    queues = {job.row.queue for job in jobs if job.row.group is not None}
+    if not queues:
+        return session.rows(RESTORE, args)
+    session.rows(HAS_GROUPS, {"names": Strings(sorted(queues))})
+    return session.rows(RESTORE_GROUPED, args | {"grp": Strings([job.row.group for job in jobs])})
+
+
+def _arguments(jobs: Sequence[WholeJob], now: int) -> dict[str, Array]:
     attempts = [(job.row.id, each) for job in jobs for each in job.attempts]
     logs = [(job.row.id, line) for job in jobs for line in job.logs]
     return {
-        **_row_arguments(jobs),
+        **_row_arguments(jobs, now),
         "a_job": Uuids([id for id, _ in attempts]),
         "a_claim": Bigints([each.claim for _, each in attempts]),
         "a_attempt": Bigints([each.attempt for _, each in attempts]),
@@ -164,7 +211,7 @@ def _arguments(jobs: Sequence[WholeJob]) -> dict[str, Array]:
     }
 
 
-def _row_arguments(jobs: Sequence[WholeJob]) -> dict[str, Array]:
+def _row_arguments(jobs: Sequence[WholeJob], now: int) -> dict[str, Array]:
     rows = [job.row for job in jobs]
     progress = [row.progress for row in rows]
     return {
@@ -189,7 +236,7 @@ def _row_arguments(jobs: Sequence[WholeJob]) -> dict[str, Array]:
         "queue": Strings([row.queue for row in rows]),
         "task": Strings([row.task for row in rows]),
         "key": Strings([row.unique_key for row in rows]),
-        "lock": Strings([row.unique_key if row.state in LIVE else None for row in rows]),
+        "lock": Strings([row.unique_key if holds(row, now) else None for row in rows]),
         "tags": Strings([msgspec.json.encode(row.tags) if row.tags else None for row in rows]),
         "options": Strings([row.options for row in rows]),
         "args": Strings([row.args for row in rows]),

@@ -30,16 +30,21 @@ def _switch(text: str) -> bool:
     return _WORDS[text.lower()]
 
 
-# What of the query is ours, and how its text is read; what the values may be is for `Settings` to say.
-OPTIONS: Mapping[str, Callable[[str], Any]] = {
-    "schema": str,
-    "listen": _switch,
-    "notify": _switch,
-    "prepare": _switch,
-    "claim_commit": _switch,
-    "deadline": float,
-    "read_deadline": float,
-    "connect_deadline": float,
+def _by_itself(text: str) -> bool:
+    return {"auto": True, "manual": False}[text.lower()]
+
+
+# What of the query is ours, how its text is read, and what to say it must be; which values will do `Settings` says.
+OPTIONS: Mapping[str, tuple[Callable[[str], Any], str]] = {
+    "schema": (str, "a name"),
+    "listen": (_switch, "on or off"),
+    "notify": (_switch, "on or off"),
+    "prepare": (_switch, "on or off"),
+    "migrate": (_by_itself, "auto or manual"),
+    "claim_commit": (_switch, "on or off"),
+    "deadline": (float, "seconds"),
+    "read_deadline": (float, "seconds"),
+    "connect_deadline": (float, "seconds"),
 }
 
 
@@ -65,16 +70,15 @@ def read_url(url: str) -> Settings:
     ours: dict[str, Any] = {}
     theirs: list[tuple[str, str]] = []
     for name, text in parse_qsl(query, keep_blank_values=True):
-        read = OPTIONS.get(name)
-        if read is None:
+        if name not in OPTIONS:
             theirs.append((name, text))
             continue
+        read, wanted = OPTIONS[name]
         if name in ours:
             raise ConfigurationError(f"{masked(url)!r}: option {name!r} is given twice; give it once")
         try:
             ours[name] = read(text)
         except (ValueError, KeyError):
-            wanted = "seconds" if name.endswith("deadline") else "on or off"
             raise ConfigurationError(f"{masked(url)!r}: {name}={text!r} is not understood; give {wanted}") from None
     return Settings(conninfo=_conninfo(url, head, theirs), url=masked(url), **ours)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from millrace.job import JobRow
+from millrace.job import HELD, JobRow
 from millrace.messages import ClaimRequest
 from millrace.store import MAX_CLAIM
 from millrace.stores.redis.rows import claimed_rows
@@ -25,6 +25,7 @@ PROMOTE: Final = script("promote")
 AT_ONCE: Final = 500  #: jobs that one script claims or promotes
 
 _DUE = 1
+_PARTS = 3  # of the answer that tell jobs
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -41,14 +42,16 @@ class Claim:
         done: Nothing more will come. Else those that came were so large that the script left others for another call,
             or jobs are `due`.
         due: Nothing was claimed, as so many jobs must be promoted first.
+        room_at: When a job may be claimed that only a rate holds back.
     """
 
-    __slots__ = ("_limit", "_request", "_worker", "done", "due", "rows")
+    __slots__ = ("_limit", "_request", "_worker", "done", "due", "room_at", "rows")
 
     def __init__(self, worker: bytes, request: ClaimRequest, limit: int) -> None:
         self._worker, self._request, self._limit = worker, request, limit
         self.rows: list[JobRow] = []
         self.done = self.due = False
+        self.room_at: int | None = None
 
     @property
     def call(self) -> Call:
@@ -64,7 +67,8 @@ class Claim:
         _, more, *told = reply
         self.done, self.due = not more, more == _DUE
         if told:
-            self.rows += claimed_rows(*told)
+            self.rows += claimed_rows(*told[:_PARTS])
+            self.room_at = int(told[_PARTS]) if len(told) > _PARTS else None
 
 
 def claims_of(worker: bytes, requests: Iterable[ClaimRequest]) -> list[Claim]:
@@ -91,4 +95,5 @@ def promote(session: Session, limit: int) -> int:
 def next_due(session: Session) -> int | None:
     """Return when the next scheduled or failed job is due."""
     first: Sequence[bytes] = session.command("ZRANGE", session.keys.key("later"), 0, 0, "WITHSCORES")
-    return int(float(first[1])) if first else None
+    due = int(float(first[1])) if first else HELD
+    return None if due >= HELD else due

@@ -72,7 +72,7 @@ def _lanes(look: Look, queue: str | None) -> list[Waiting]:
         left, looked_at, *told = look_once(look, WAITING, given)
         for first in range(0, len(told), _LANE):
             name, task, number, since = told[first : first + _LANE]
-            lane = name.decode(), task.decode()
+            lane = name.decode(), task.partition(b"\xff")[0].decode()  # a group may stand behind it
             known = lanes.get(lane, Waiting(*lane, 0, int(since)))
             lanes[lane] = Waiting(*lane, known.number + number, min(known.since, int(since)))
     return list(lanes.values())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from millrace.errors import MillraceError
 from millrace.job import JobRow
-from millrace.messages import Changed, JobFilter, QueueSettings, Waiting
+from millrace.messages import Changed, Finding, JobFilter, QueueSettings, Waiting
 from millrace.records import AttemptRow, LogRow, QueueInfo, WorkerRow
 from millrace.states import LIVE, JobState
 from millrace.stores.redis import (
@@ -19,7 +20,8 @@ from millrace.stores.redis import (
     retention,
     transfer,
 )
-from millrace.stores.redis.base import RedisServerStore
+from millrace.stores.redis.following import Follower
+from millrace.stores.redis.health import find_disagreement
 from millrace.stores.redis.looks import Look
 from millrace.stores.redis.session import Session
 from millrace.transfer import Restored, WholeJob
@@ -29,7 +31,7 @@ __all__ = ["Desk"]
 T = TypeVar("T")
 
 
-class Desk(RedisServerStore):
+class Desk(Follower):
     """Everything but producing and working."""
 
     # -- changing jobs
@@ -43,7 +45,9 @@ class Desk(RedisServerStore):
         now: int | None = None,
     ) -> list[Changed]:
         """Cancel: a running job becomes cancelling, any other cancelled."""
-        return self._told(changing.cancel(self._writing(now), ids, states, retention))
+        answers = self._told(changing.cancel(self._writing(now), ids, states, retention))
+        self._let_act(now=now)
+        return answers
 
     def retry(
         self,
@@ -69,15 +73,8 @@ class Desk(RedisServerStore):
 
     def delete(self, ids: Sequence[bytes], states: frozenset[JobState]) -> list[Changed]:
         """Delete jobs with all that belongs to them."""
-        return self._told(changing.delete(self._write, ids, states))
-
-    def _told(self, answers: list[Changed]) -> list[Changed]:
-        if not answers:
-            self._nothing_to_do()
-        if any(answer.changed for answer in answers):
-            self._changed(
-                {each.row.queue for each in answers if each.changed and each.row is not None and each.row.state in LIVE}
-            )
+        answers = self._told(changing.delete(self._write, ids, states))
+        self._let_act()
         return answers
 
     # -- reading
@@ -121,13 +118,15 @@ class Desk(RedisServerStore):
 
     def export(self, *, limit: int, cursor: str | None = None) -> tuple[list[WholeJob], str | None]:
         """Read one page of whole jobs, oldest first, and the cursor of the next."""
-        return transfer.export(self._read, limit, cursor)
+        jobs, following = transfer.export(self._read, limit, cursor)
+        return self._with_waits(jobs), following
 
     def restore(self, jobs: Sequence[WholeJob]) -> Restored:
         """Insert whole jobs as they are; tell which were left out."""
         if not jobs:
             self._nothing_to_do()
         answer = transfer.restore(self._write, jobs)
+        self._tie_restored(jobs)
         if len(answer.there) + len(answer.held) < len(jobs):
             self._changed({job.row.queue for job in jobs if job.row.state in LIVE})
         return answer
@@ -183,6 +182,18 @@ class Desk(RedisServerStore):
     def release(self, lock: str, holder: int) -> None:
         """Give a named lock back, if it is still the holder's."""
         self._write(lambda session: register.release(session, lock, holder), repeatable=True)
+
+    # -- health
+
+    def check(self) -> list[Finding]:
+        """Look for trouble that `doctor` should tell: at the server, and whether our keys agree."""
+        findings = super().check()
+        if any(each.level == "error" and each.subject == "server" for each in findings):
+            return findings
+        try:
+            return [*findings, find_disagreement(self._reading(None))]
+        except MillraceError as error:
+            return [*findings, Finding("error", "server", str(error))]
 
     # -- within the store: what takes many looks gives each a deadline of its own
 

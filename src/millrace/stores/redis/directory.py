@@ -7,6 +7,7 @@ out one that has become empty would lose the job that another process is about t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ from millrace.stores.redis.session import Session
 __all__ = ["enter_queues", "read_directory"]
 
 _PLAIN = msgspec.msgpack.encode((0, False, False))  # priority, paused, concurrency: the settings of one that has none
-_settings = msgspec.msgpack.Decoder(tuple[int, bool, int | bool]).decode
+_settings = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
 
 
 def read_directory(session: Session) -> Mapping[str, int]:

@@ -7,18 +7,21 @@ from collections.abc import Iterator, Mapping
 
 from millrace.clock import SECOND
 from millrace.messages import Finding
+from millrace.stores.redis.checking import find_some_faults
 from millrace.stores.redis.keyspace import Keyspace
+from millrace.stores.redis.looks import Look
 from millrace.stores.redis.server import OLDEST, Server, greet
 from millrace.stores.redis.settings import Settings
 from millrace.stores.redis.wire import Connection, Refused
 
-__all__ = ["find_trouble"]
+__all__ = ["find_disagreement", "find_trouble"]
 
 _APART = 1.0  # seconds between our clock and the server's before it is worth a word
 _FULL = 0.8  # of its memory, likewise
 _FRAGMENTED = 1.5  # memory taken to memory used
 _MUCH = 64 << 20  # bytes: with less in use, what is taken says nothing
 _MEGABYTE = 1 << 20
+_LONG = 200  # characters of a sentence that has a name in it
 
 
 def find_trouble(settings: Settings, keys: Keyspace, connection: Connection) -> list[Finding]:
@@ -35,6 +38,24 @@ def find_trouble(settings: Settings, keys: Keyspace, connection: Connection) -> 
         *_listener(keys, connection),
         *_clock(connection),
     ]
+
+
+def find_disagreement(look: Look) -> Finding:
+    """Look whether our keys agree with each other: all counts, and of the jobs a sample."""
+    faults, looked, jobs = find_some_faults(look)
+    if not faults:
+        return Finding("ok", "keys", f"all counts are right, and the keys of {looked:,} jobs of {jobs:,} agree")
+    others = f", and {len(faults) - 1} more such things" if faults[1:] else ""
+    return Finding(
+        "error",
+        "keys",
+        f"our keys do not agree: {_cut(faults[0])}{others}; has anything but Millrace changed or lost some? Restore a "
+        "backup, or bring the jobs to another ?prefix= by `millrace copy`",
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
 
 
 def _version(server: Server) -> Iterator[Finding]:

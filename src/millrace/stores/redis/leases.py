@@ -8,7 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from millrace.messages import Beat, Rescued
+from millrace.outcome import lost_lease
 from millrace.states import JobState
+from millrace.stores.beats import attempt_of, merged
 from millrace.stores.redis.pieces import pieces
 from millrace.stores.redis.record import FORM, STATES, read_names, worker_bytes, worker_number
 from millrace.stores.redis.rows import pack_progress
@@ -23,19 +25,20 @@ RESCUE: Final = script("rescue")
 AT_ONCE: Final = 500  #: jobs that one script extends; it rescues half as many
 
 _FOR_EVER = -1
+_LOST: Final = lost_lease("%d", "%d")  #: the error of a job whose lease was lost, for the script to fill in
 _states = dict(enumerate(STATES))
 _pack = msgspec.msgpack.Encoder().encode
 
 
 def extend(session: Session, worker: int, beats: Sequence[Beat]) -> list[JobState | None]:
     """Write beats; return each job's state, None where the claim is lost."""
-    some = _merged(beats)
+    some = merged(beats)
     packed = worker_bytes(worker)
     sizes = [len(beat.result or b"") for beat in some]
     replies = session.trip([(EXTEND, _told(packed, some[piece])) for piece in pieces(sizes, AT_ONCE)])
     states = [state for reply in replies for state in reply]
-    held = {_attempt(beat): _states[state] for beat, state in zip(some, states, strict=True) if state >= 0}
-    return [held.get(_attempt(beat)) for beat in beats]
+    held = {attempt_of(beat): _states[state] for beat, state in zip(some, states, strict=True) if state >= 0}
+    return [held.get(attempt_of(beat)) for beat in beats]
 
 
 def _told(worker: bytes, beats: Sequence[Beat]) -> Sequence[Argument]:
@@ -47,31 +50,6 @@ def _told(worker: bytes, beats: Sequence[Beat]) -> Sequence[Argument]:
         if beat.result is not None:
             blobs.append(beat.result)
     return worker, _pack(rows), b"".join([beat.id for beat in beats]), *blobs
-
-
-def _attempt(beat: Beat) -> tuple[bytes, int]:
-    return beat.id, beat.claim
-
-
-def _merged(beats: Sequence[Beat]) -> Sequence[Beat]:
-    """Make one beat of several for the same attempt: the last word on each matter counts."""
-    merged: dict[tuple[bytes, int], Beat] = {}
-    for beat in beats:
-        claimed = _attempt(beat)
-        before = merged.get(claimed)
-        merged[claimed] = (
-            beat
-            if before is None
-            else Beat(
-                beat.ref,
-                beat.id,
-                beat.claim,
-                before.lease if beat.lease is None else beat.lease,
-                beat.progress or before.progress,
-                before.result if beat.result is None else beat.result,
-            )
-        )
-    return beats if len(merged) == len(beats) else list(merged.values())
 
 
 def read_cancelling(session: Session, worker: int) -> list[tuple[bytes, int]]:
@@ -94,7 +72,7 @@ def rescue(
     freed: set[str] = set()
     while len(rescued) < limit:
         asked = min(limit - len(rescued), AT_ONCE // 2)
-        ids, records, queues = session.run(RESCUE, *kept, asked)
+        ids, records, queues = session.run(RESCUE, *kept, asked, _LOST.type, _LOST.text)
         rescued += map(_rescued, ids, records)
         freed.update(queue.decode() for queue in queues)
         if len(ids) < asked:
@@ -104,6 +82,6 @@ def rescue(
 
 def _rescued(id: bytes, record: bytes) -> Rescued:
     values: tuple[Any, ...] = FORM.unpack_from(record)
-    queue, task, _ = read_names(record[FORM.size : -1])
+    queue, task, _, _ = read_names(record[FORM.size : -1])
     state, claim, worker, crashes = values[0], values[2], values[9], values[11]
     return Rescued(id, task, queue, claim, worker_number(worker), _states[state], crashes)

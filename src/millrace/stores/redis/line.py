@@ -6,10 +6,8 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 from millrace.errors import MillraceError, StoreUnavailable
-from millrace.stores.line import Body
 from millrace.stores.line import Line as KeptLine
 from millrace.stores.redis.settings import Settings
 from millrace.stores.redis.trouble import explained, is_elsewhere, is_passing, unreachable
@@ -18,8 +16,6 @@ from millrace.stores.redis.wire import Connection, WireError, connect
 from millrace.stores.watchdog import Watchdog
 
 __all__ = ["Line"]
-
-T = TypeVar("T")
 
 _PAUSE = 0.02  # seconds before a second try of what the server has not begun, before jitter
 
@@ -53,21 +49,17 @@ class Line(KeptLine[Connection]):
         super().__init__(watchdog, deadline=deadline, on_open=self._welcome, reached=reached, closing=closing)
         self._settings, self._whereabouts, self._on_connect = settings, whereabouts, on_open
 
-    def run(self, body: Body[Connection, T], *, within: float | None = None, repeatable: bool, patient: bool) -> T:
-        """Run `body(connection, again)` and return what it returns; see `stores.line`."""
-
-        def counted(connection: Connection, again: bool) -> T:  # noqa: FBT001 - so bodies are called
-            connection.answered = 0
-            return body(connection, again)
-
-        return super().run(counted, within=within, repeatable=repeatable, patient=patient)
-
     def _connect(self) -> Connection:
         try:
             return connect(self._settings, address=self._whereabouts.address)
         except WireError:
             self._whereabouts.forget()
             raise
+
+    def _opened(self, until: float, *, patient: bool) -> Connection:
+        connection = super()._opened(until, patient=patient)
+        connection.answered = 0  # of what this try will ask
+        return connection
 
     def _open(self) -> Connection:
         before = self._whereabouts.address

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from millrace.holding import STARTED, scope_of
 from millrace.states import JobState, Reason
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "STATES",
     "read_body",
     "read_names",
+    "scope_name",
     "worker_bytes",
     "worker_number",
     "write_body",
@@ -34,7 +36,8 @@ __all__ = [
 
 FORM: Final = struct.Struct(">BBIIIqqqq8sIIIhqq")
 #: state, reason, claim, rev, attempt, started, lease, finished, expires, worker, max_attempts, crashes, max_crashes,
-#: priority, due, created; then queue, NUL, task, NUL, unique key (empty: none), salt.
+#: priority, due, created; then queue, NUL, task, NUL, unique key (empty: none), salt; behind the
+#: key NUL and its scope, where it is not held for the length of the job's life.
 
 NOBODY: Final = bytes(8)  #: no worker
 FOR_EVER: Final = -1  #: the time at which a job goes that is kept for ever; 0 is one that has not ended
@@ -54,6 +57,7 @@ NUMBERS: Final[Mapping[JobState, int]] = {state: number for number, state in enu
 REASONS: Final[tuple[Reason | None, ...]] = (None, *Reason)
 REASON_NUMBERS: Final[Mapping[Reason | None, int]] = {reason: number for number, reason in enumerate(REASONS)}
 
+_GROUP = b"\xff"  #: between the name of a task and a group: a byte that no text in UTF-8 has
 _PLAIN = b"\0"  # a body without tags and options
 _LENGTH = struct.Struct(">I")
 _pack = msgspec.msgpack.Encoder().encode
@@ -78,23 +82,39 @@ def worker_number(packed: bytes) -> int | None:
     return None if packed == NOBODY else int.from_bytes(packed, "big", signed=True)
 
 
-def write_names(queue: str, task: str, key: str | None) -> bytes:
+def write_names(queue: str, task: str, key: str | None, scope: str | None = None, group: str | None = None) -> bytes:
     r"""Pack the names of a record, without its salt; a key may hold no NUL, and names neither.
 
-    >>> write_names("mail", "send", None)
-    b'mail\x00send\x00'
+    >>> write_names("mail", "send", None), write_names("mail", "send", "k", "started")
+    (b'mail\x00send\x00', b'mail\x00send\x00k\x00started')
     """
-    return f"{queue}\0{task}\0{key or ''}".encode()
+    names = f"{queue}\0{task}\0{key or ''}".encode() if scope is None else f"{queue}\0{task}\0{key}\0{scope}".encode()
+    if group is None:
+        return names
+    before = len(f"{queue}\0{task}".encode())
+    return b"".join((names[:before], _GROUP, group.encode(), names[before:]))
 
 
-def read_names(names: bytes) -> tuple[str, str, str | None]:
-    """Read them.
+def scope_name(options: bytes | None) -> str | None:
+    """Say for how long a job of these options holds its key; None where that is its life, nearly always.
 
-    >>> read_names(write_names("mail", "send", "k"))
-    ('mail', 'send', 'k')
+    >>> scope_name(b'{"until":"started"}'), scope_name(b'{"until":1.5}')
+    ('started', '1500000')
     """
-    queue, task, key = names.decode().split("\0", 2)
-    return queue, task, key or None
+    scope = scope_of(options)
+    return None if scope is None else "started" if scope == STARTED else str(scope)
+
+
+def read_names(names: bytes) -> tuple[str, str, str | None, str | None]:
+    """Read them, the group of a job that falls under limits behind.
+
+    >>> read_names(write_names("mail", "send", "k", "started", "[1]"))
+    ('mail', 'send', 'k', '[1]')
+    """
+    queue, task, key = names.split(b"\0", 2)
+    task, mark, group = task.partition(_GROUP)
+    own = key.partition(b"\0")[0].decode() or None
+    return queue.decode(), task.decode(), own, group.decode() if mark else None
 
 
 def write_body(id: bytes, args: bytes, tags: tuple[str, ...] = (), options: bytes | None = None) -> bytes:

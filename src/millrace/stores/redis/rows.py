@@ -20,7 +20,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _error = msgspec.msgpack.Decoder(tuple[str, str]).decode
 _progress = msgspec.msgpack.Decoder(tuple[float, str | None]).decode
 _states, _reasons = dict(enumerate(STATES)), dict(enumerate(REASONS))
-_known: dict[bytes, tuple[str, str, None]] = {}
+_known: dict[bytes, tuple[str, str, None, str | None]] = {}
 
 
 def pack_error(type: str, text: str) -> bytes:
@@ -64,7 +64,7 @@ def job_row(
         max_crashes, priority, due, created,
     ) = _form(record)  # fmt: skip
     names = record[_AT:-1]
-    queue, task, key = _known.get(names) or _names(names)
+    queue, task, key, group = _known.get(names) or _names(names)
     if body[0]:
         args, tags, options = read_body(body)
     else:
@@ -74,6 +74,7 @@ def job_row(
         max_crashes, rev, None if worker == NOBODY else int.from_bytes(worker, "big", signed=True), lease or None,
         started or None, finished or None, expires if expires > 0 else None, _reasons[reason], key, tags, options,
         None if progress is None else read_progress(progress), result, None if error is None else _error(error)[1],
+        group=group,
     )  # fmt: skip
 
 
@@ -107,10 +108,10 @@ def _row_if_there(id: bytes, record: Any, body: Any, *left: Any) -> JobRow | Non
     return None if record is None or body is None else job_row(id, record, body, left)
 
 
-def _names(names: bytes) -> tuple[str, str, str | None]:
-    queue, task, key = read_names(names)
+def _names(names: bytes) -> tuple[str, str, str | None, str | None]:
+    queue, task, key, group = read_names(names)
     if key is None:
         if len(_known) >= _MANY:
             _known.clear()
-        _known[names] = queue, task, None
-    return queue, task, key
+        _known[names] = queue, task, None, group
+    return queue, task, key, group

@@ -9,6 +9,7 @@ A script's head says what it does, its arguments, its answer and what it costs, 
 Each key stands in the script as a name in capitals, `META` for the first. One that ends with a colon, `LINE` here, is
 not a key but what the names of such keys begin with: `LINE .. name`. All keys of a deployment carry one hash tag,
 and so do those that a script makes of one of its keys and a name that only the data tell: they lie in one slot.
+What is included stands where the line is, and once: what a script can answer before it costs nothing then.
 What a durable script has written is acknowledged only once it is where the store's `wait` wants it too.
 """
 
@@ -51,30 +52,38 @@ def script(name: str) -> Script:
     >>> script("insert").keys[0]
     'meta'
     """
-    text = _read(name)
-    keys: tuple[str, ...] = ()
-    parts: list[str] = []
+    keys: list[str] = []
+    lines: list[str] = []
     durable = False
-    for line in text.splitlines():
-        if not line.startswith(_HEAD):
-            continue
-        word, _, rest = line.removeprefix(_HEAD).partition(" ")
-        if word == "keys:":
-            keys += tuple(rest.split())
-        elif word == "include":
-            parts.append(_read(f"_{rest.strip()}"))
-        elif word == "durable":
-            durable = True
-        else:
-            raise ValueError(f"{name}.lua has a line {line!r} that says nothing known")
-    whole = "\n".join([_named(keys), *parts, text]).encode()
-    return Script(name, keys, whole, hashlib.sha1(whole, usedforsecurity=False).hexdigest().encode(), durable)
+    included: set[str] = set()
+
+    def take(file: str) -> None:
+        nonlocal durable
+        for line in _read(file).splitlines():
+            if not line.startswith(_HEAD):
+                lines.append(line)
+                continue
+            word, _, rest = line.removeprefix(_HEAD).partition(" ")
+            if word == "keys:":
+                keys.extend(rest.split())
+            elif word == "include":
+                if rest not in included:
+                    included.add(rest)
+                    take(f"_{rest}")
+            elif word == "durable":
+                durable = True
+            else:
+                raise ValueError(f"{file}.lua has a line {line!r} that says nothing known")
+
+    take(name)
+    whole = "\n".join([*_named(keys), *lines]).encode()
+    return Script(name, tuple(keys), whole, hashlib.sha1(whole, usedforsecurity=False).hexdigest().encode(), durable)
 
 
 def _read(name: str) -> str:
     return files("millrace.stores.redis").joinpath("scripts", f"{name}.lua").read_text("utf-8")
 
 
-def _named(keys: Sequence[str]) -> str:
+def _named(keys: Sequence[str]) -> list[str]:
     """Give each key its name."""
-    return "".join(f"local {key.rstrip(':').upper()} = KEYS[{place}]\n" for place, key in enumerate(keys, 1))
+    return [f"local {key.rstrip(':').upper()} = KEYS[{place}]" for place, key in enumerate(keys, 1)]

@@ -66,9 +66,9 @@ def greet(connection: Connection, settings: Settings, name: str) -> Server:
         Lost: The connection is gone.
     """
     first: list[tuple[Argument, ...]] = []
-    if settings.password is not None or settings.user is not None:
-        account = () if settings.user is None else (settings.user,)
-        first.append(("AUTH", *account, settings.password or ""))
+    user, password = (settings.user, settings.password) if settings.account is None else settings.account()
+    if password is not None or user is not None:
+        first.append(("AUTH", *(() if user is None else (user,)), password or ""))
     if settings.db:
         first.append(("SELECT", settings.db))
     rest = [("CLIENT", "SETNAME", name.replace(" ", "-")), ("HELLO",)]

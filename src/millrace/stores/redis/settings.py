@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import quote
 
 from millrace.errors import ConfigurationError
 
-__all__ = ["FSYNC", "PORT", "Settings", "Wait"]
+__all__ = ["FSYNC", "PORT", "Account", "Settings", "Wait"]
 
 PORT: Final = 6379
 FSYNC: Final = "fsync"
 #: So many replicas that have it, or our server's disk; 0 waits for neither.
 Wait = int | Literal["fsync"]
+Account = tuple[str | None, str | None]  #: user and password
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.:/-]{1,60}")
 _LONGEST = 86_400.0  # seconds
@@ -34,6 +36,7 @@ class Settings:
         db: The number of the database.
         user: Who we are; None is the server's default user.
         password: None where there is none.
+        account: Asked for user and password at each connection, where they change.
         tls: Whether TCP is encrypted.
         ssl_ca_certs: File of the certificates that are trusted; None is the system's.
         ssl_certfile: File of our own certificate.
@@ -64,6 +67,7 @@ class Settings:
     db: int = 0
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    account: Callable[[], Account] | None = field(default=None, repr=False)
     tls: bool = False
     ssl_ca_certs: str | None = None
     ssl_certfile: str | None = None

@@ -51,6 +51,7 @@ class Answers:
     Attributes:
         worker, outcomes: As given.
         now: The latest time that was told.
+        room_at: The first time told at which there is room that a rate does not leave now.
         open: The places of outcomes that must be sent.
     """
 
@@ -58,6 +59,7 @@ class Answers:
         self._settled, self.worker, self.outcomes = settled, worker, outcomes
         self._told: dict[int, _Told] = {}
         self.now = 0
+        self.room_at: int | None = None
         for place, outcome in enumerate(outcomes):
             told = settled.take(worker, outcome)
             if told is not None:
@@ -67,6 +69,8 @@ class Answers:
     def note(self, places: Sequence[int], answer: StepAnswer) -> list[int]:
         """Note the answer to those at some places; return where they were refused, which may be asked elsewhere."""
         self.now = max(self.now, answer.now)
+        if answer.room_at is not None:
+            self.room_at = min(answer.room_at, self.room_at or answer.room_at)
         for each, place in enumerate(places):
             if each not in answer.lost:
                 self._told[place] = self.outcomes[place], False, answer.resulting.get(each)

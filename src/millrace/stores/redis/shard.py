@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from millrace.clock import Clock
+from millrace.stores.redis.session import Call
 from millrace.stores.redis.settings import Settings
 from millrace.stores.redis.store import RedisStore
+from millrace.transfer import WholeJob
 
 __all__ = ["Shard"]
 
@@ -36,6 +39,17 @@ class Shard(RedisStore):
     def end_work(self, worker: int) -> None:
         """Note that it has stopped."""
         self._end_work(worker)
+
+    def trip(self, calls: Sequence[Call], now: int | None) -> list[Any]:
+        """Run scripts, of which each may be run again."""
+        return self._trip(None, calls, now)
+
+    def read_key(self, kind: str, id: bytes) -> set[bytes]:
+        """Read the set of a kind that belongs to a job."""
+        return self._read_key(kind, id)
+
+    def _tie_restored(self, jobs: Sequence[WholeJob]) -> None:
+        """Leave it to the store that it is a part of, which sees the parents."""
 
     def promote(self, *, limit: int = 500, now: int | None = None) -> int:
         """Make due jobs pending; return how many."""

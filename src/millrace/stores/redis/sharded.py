@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Unpack
 
 from msgspec.structs import replace
 
@@ -12,8 +14,12 @@ from millrace.job import JobRow
 from millrace.messages import Beat, ClaimRequest, Existing, InsertAnswer, NewRow, Rescued, StepAnswer
 from millrace.outcome import Outcome
 from millrace.records import LogRow
+from millrace.scheduling import Firing
 from millrace.states import JobState
 from millrace.store import MAX_CLAIM
+from millrace.stores.redis.borrowed import RedisOptions
+from millrace.stores.redis.scheduler import Scheduler
+from millrace.stores.redis.schedules import fire_schedules
 from millrace.stores.redis.settings import Settings
 from millrace.stores.redis.settled import Answers, Settled
 from millrace.stores.redis.shard import Shard
@@ -22,19 +28,28 @@ from millrace.stores.redis.spreaddesk import SpreadDesk
 __all__ = ["ShardedRedisStore"]
 
 
-class ShardedRedisStore(SpreadDesk):
+class ShardedRedisStore(SpreadDesk, Scheduler):
     """Jobs on the nodes of a Redis or Valkey cluster, each queue in a slot of its own.
 
     Args:
         url: `redis://host?shard=queue`; what else may stand in its query is told in `Settings`.
+        client: In place of a URL: as for `RedisStore`, or a client of a cluster.
         clock: Where the time comes from; None is the servers' clocks, and that is what all but tests want.
+        options: What may stand in the query of a URL.
 
     >>> ShardedRedisStore("redis://ada:secret@db.example/0?shard=queue").url
     'redis://ada:***@db.example/0?shard=queue'
     """
 
-    def __init__(self, url: str | Settings, *, clock: Clock | None = None) -> None:
-        super().__init__(url, clock=clock)
+    def __init__(
+        self,
+        url: str | Settings | None = None,
+        *,
+        client: Any = None,
+        clock: Clock | None = None,
+        **options: Unpack[RedisOptions],
+    ) -> None:
+        super().__init__(url, client=client, clock=clock, **options)
         self._settled = Settled()
 
     # -- producing
@@ -48,16 +63,37 @@ class ShardedRedisStore(SpreadDesk):
         for place, row in enumerate(rows):
             places.setdefault(row.queue, []).append(place)
         self._enter(places)
+        rejecting = {row.queue for row in rows if row.on_conflict == "reject"}
         existing: dict[int, Existing] = {}
         at = 0
-        for queue, some in places.items():
+        for queue, some in sorted(places.items(), key=lambda each: each[0] not in rejecting):
             ours = [rows[place] for place in some]
             answer = self._shard(queue).insert(ours, now=now)
             at = max(at, answer.now)
             self._seen.note(queue, [row.id for row in ours])
             existing |= {some[place]: each for place, each in answer.existing.items()}
             self._seen.note(queue, [each.row.id for each in answer.existing.values()])
+            if answer.refused is not None:  # what other queues have taken they keep
+                return InsertAnswer(at, existing, some[answer.refused])
         return InsertAnswer(at, existing)
+
+    def fire(self, firings: Sequence[Firing], *, now: int | None = None) -> list[bool]:
+        """Write jobs, then schedules and ticks. In between another worker may write the same jobs, which are one then.
+
+        Only a job that has run and been deleted in between would run again: one that nobody keeps.
+        """
+        known = {row.name: row.rev for row in self.schedules()} if firings else {}
+        fresh = [firing for firing in firings if firing.row.rev and firing.row.rev == known.get(firing.row.name)]
+        self.insert(self._not_fired(fresh), now=now)
+        body = partial(fire_schedules, firings=firings, elsewhere=True)
+        return self._write(body, now=now, repeatable=True) if firings else []
+
+    def _not_fired(self, firings: Sequence[Firing]) -> list[NewRow]:
+        rows: list[NewRow] = []
+        for firing in firings:
+            fired = {tick.at for tick in self.ticks(firing.row.name)}
+            rows += [job for at, job in zip(firing.ticks, firing.jobs, strict=True) if at not in fired]
+        return rows
 
     # -- working
 
@@ -77,6 +113,14 @@ class ShardedRedisStore(SpreadDesk):
         if not outcomes and not claims:
             return StepAnswer(self._nothing_to_do())
         self._check_open()
+        answer = self._stepped(worker, outcomes, claims, now)
+        if outcomes and self._follows:
+            self._let_act(now=now)
+        return answer
+
+    def _stepped(
+        self, worker: int, outcomes: Sequence[Outcome], claims: Sequence[ClaimRequest], now: int | None
+    ) -> StepAnswer:
         order = self._order(claims[0]) if claims else []
         answers = Answers(self._settled, worker, outcomes)
         try:
@@ -86,7 +130,7 @@ class ShardedRedisStore(SpreadDesk):
             answers.keep()
             raise
         at = answers.now or (self.now() if now is None else now)
-        return StepAnswer(at, claimed, answers.lost, answers.resulting)
+        return StepAnswer(at, claimed, answers.lost, answers.resulting, answers.room_at)
 
     def _finish(self, answers: Answers, first: Sequence[str], now: int | None) -> list[int]:
         """Write outcomes, but for those of the queue that is asked first: their places are returned."""
@@ -188,7 +232,7 @@ class ShardedRedisStore(SpreadDesk):
 
     def cancelling(self, worker: int) -> list[tuple[bytes, int]]:
         """Return (id, claim) of the worker's jobs that were asked to cancel."""
-        return [each for shard in self._known() for each in shard.cancelling(worker)]
+        return [each for some in self._each(self._known(), lambda shard: shard.cancelling(worker)) for each in some]
 
     def log(self, worker: int, lines: Sequence[LogRow]) -> list[bool]:
         """Store log lines, fenced; answer for each whether it was kept."""
@@ -216,7 +260,8 @@ class ShardedRedisStore(SpreadDesk):
             rescued.extend(some)
             return len(some)
 
-        self._within(limit, ask)
+        if self._within(limit, ask):
+            self._let_act(now=now)
         return rescued
 
     def promote(self, *, limit: int = 500, now: int | None = None) -> int:
@@ -225,4 +270,5 @@ class ShardedRedisStore(SpreadDesk):
 
     def next_due(self) -> int | None:
         """Return when the next scheduled or failed job is due."""
-        return min((due for shard in self._known() if (due := shard.next_due()) is not None), default=None)
+        dues = self._each(self._known(), lambda shard: shard.next_due())
+        return min((due for due in dues if due is not None), default=None)

@@ -12,11 +12,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar, Unpack
 
 from millrace.clock import Clock
 from millrace.errors import MillraceError
+from millrace.stores.redis.borrowed import RedisOptions
 from millrace.stores.redis.desk import Desk
 from millrace.stores.redis.directory import enter_queues, read_directory
 from millrace.stores.redis.settings import Settings
@@ -30,15 +32,18 @@ T = TypeVar("T")
 
 _FRESH = 1.0  # seconds for which a look at the queues will do for who claims
 _HURRY = 1.0  # seconds for one in passing
+_FEW = 4  # queues: so many are asked as fast one after the other
+_CREW = 8  # threads that ask queues side by side: they wait for servers, and nearly nothing else
 
 
 class _Process:
-    """What a forked child must not inherit: a lock that may be held, and workers that are its parent's."""
+    """What a forked child must not inherit: a lock that may be held, and workers and threads that are its parent's."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.lock = threading.Lock()
         self.workers: set[int] = set()
+        self.crew = ThreadPoolExecutor(_CREW, "millrace-queues")  # which starts threads as they are needed
 
 
 class Spread(Desk):
@@ -51,8 +56,15 @@ class Spread(Desk):
 
     _by_queue = True
 
-    def __init__(self, url: str | Settings, *, clock: Clock | None = None) -> None:
-        super().__init__(url, clock=clock)
+    def __init__(
+        self,
+        url: str | Settings | None = None,
+        *,
+        client: Any = None,
+        clock: Clock | None = None,
+        **options: Unpack[RedisOptions],
+    ) -> None:
+        super().__init__(url, client=client, clock=clock, **options)
         self._seen = Sightings()
         self._turns = Turns()
         self._directory: Mapping[str, int] = {}  # queues and their priorities, as they were when last looked at
@@ -66,6 +78,7 @@ class Spread(Desk):
         super().close()  # from here on no queue is opened any more
         for shard in self._opened():
             shard.close()
+        self._process.crew.shutdown()
 
     def migrate(self) -> list[str]:
         """See that the layout of the keys is there and ours, of every queue too; return what was done.
@@ -73,8 +86,7 @@ class Spread(Desk):
         What a queue needs is made with its first job, which is no news.
         """
         done = super().migrate()
-        for shard in self._asked(None):
-            shard.migrate()
+        self._each(self._asked(None), lambda shard: shard.migrate())
         return done
 
     # -- which queues there are
@@ -150,6 +162,16 @@ class Spread(Desk):
             return list(self._shards.values())
 
     # -- asking them
+
+    def _each(self, shards: Sequence[Shard], ask: Callable[[Shard], T]) -> list[T]:
+        """Ask queues side by side, as each question is a trip to a server; return the answers in order."""
+        if len(shards) <= _FEW:
+            return [ask(shard) for shard in shards]
+        try:
+            return list(self._process.crew.map(ask, shards))
+        except RuntimeError:  # it takes nothing any more: the store has been closed meanwhile
+            self._check_open()
+            raise
 
     def _within(self, limit: int, ask: Callable[[Shard, int], int]) -> int:
         """Have queues do something, up to a limit that they share; return how much was done.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from millrace.errors import MillraceError
 from millrace.job import JobRow
@@ -12,6 +13,7 @@ from millrace.states import JobState
 from millrace.store import MAX_PAGE
 from millrace.stores.redis.listing import read_cursor
 from millrace.stores.redis.merging import PAGES, WHOLES, merged
+from millrace.stores.redis.session import Call
 from millrace.stores.redis.shard import Shard
 from millrace.stores.redis.spread import Spread
 from millrace.transfer import MAX_WHOLE, Restored, WholeJob
@@ -35,7 +37,9 @@ class SpreadDesk(Spread):
         now: int | None = None,
     ) -> list[Changed]:
         """Cancel: a running job becomes cancelling, any other cancelled."""
-        return self._change_by_id(ids, lambda shard, some: shard.cancel(some, states, retention=retention, now=now))
+        answers = self._change_by_id(ids, lambda shard, some: shard.cancel(some, states, retention=retention, now=now))
+        self._let_act(now=now)
+        return answers
 
     def retry(
         self,
@@ -64,7 +68,9 @@ class SpreadDesk(Spread):
 
     def delete(self, ids: Sequence[bytes], states: frozenset[JobState]) -> list[Changed]:
         """Delete jobs with all that belongs to them."""
-        return self._change_by_id(ids, lambda shard, some: shard.delete(some, states))
+        answers = self._change_by_id(ids, lambda shard, some: shard.delete(some, states))
+        self._let_act()
+        return answers
 
     def _change_by_id(self, ids: Sequence[bytes], ask: Callable[[Shard, list[bytes]], list[Changed]]) -> list[Changed]:
         return self._by_id(ids, _NOTHING, ask)
@@ -100,28 +106,30 @@ class SpreadDesk(Spread):
         if cursor is not None:
             read_cursor(cursor, PAGES)
         limit = max(1, min(limit, MAX_PAGE))
-        pages: list[tuple[list[tuple[bytes, str]], str | None]] = []
-        for shard in self._asked(where.queue):
+
+        def look(shard: Shard) -> tuple[list[tuple[bytes, str]], str | None]:
             ids, following = shard.select(where, limit=limit, cursor=cursor)
-            pages.append(([(id, shard.queue) for id in ids], following))
+            return [(id, shard.queue) for id in ids], following
+
+        pages = self._each(self._asked(where.queue), look)
         found, last = merged(pages, limit, lambda each: each[0], newest_first=True)
         return found, None if last is None else PAGES + last.hex()
 
     def counts(self, queue: str | None = None, *, exact: bool = True) -> dict[JobState, int]:
-        """Count jobs by state, all eight named; each queue's are exact, and read one after the other."""
+        """Count jobs by state, all eight named; each queue's are exact, and read by itself."""
         counts = empty_counts()
-        for shard in self._asked(queue):
-            for state, number in shard.counts(shard.queue, exact=exact).items():
+        for some in self._each(self._asked(queue), lambda shard: shard.counts(shard.queue, exact=exact)):
+            for state, number in some.items():
                 counts[state] += number
         return counts
 
     def depth(self, queue: str | None = None, *, now: int | None = None) -> int:
         """Count what waits for a worker."""
-        return sum(shard.depth(now=now) for shard in self._asked(queue))
+        return sum(self._each(self._asked(queue), lambda shard: shard.depth(now=now)))
 
     def waiting(self, *, now: int | None = None) -> list[Waiting]:
         """Tell what `depth` counts by queue and task, and since when the oldest is due."""
-        lanes = [each for shard in self._asked(None) for each in shard.waiting(now=now)]
+        lanes = [each for some in self._each(self._asked(None), lambda shard: shard.waiting(now=now)) for each in some]
         return sorted(lanes, key=lambda each: (each.queue, each.task))
 
     def attempts(self, id: bytes) -> list[AttemptRow]:
@@ -149,9 +157,9 @@ class SpreadDesk(Spread):
         if cursor is not None:
             read_cursor(cursor, WHOLES)
         limit = max(1, min(limit, MAX_WHOLE))
-        pages = [shard.export(limit=limit, cursor=cursor) for shard in self._asked(None)]
+        pages = self._each(self._asked(None), lambda shard: shard.export(limit=limit, cursor=cursor))
         jobs, last = merged(pages, limit, lambda job: job.row.id, newest_first=False)
-        return jobs, None if last is None else WHOLES + last.hex()
+        return self._with_waits(jobs), None if last is None else WHOLES + last.hex()
 
     def restore(self, jobs: Sequence[WholeJob]) -> Restored:
         """Insert whole jobs as they are, all or none of each queue; tell which were left out."""
@@ -166,13 +174,33 @@ class SpreadDesk(Spread):
             answer = self._shard(queue).restore([jobs[place] for place in some])
             there.update(some[place] for place in answer.there)
             held.update(some[place] for place in answer.held)
+        self._tie_restored(jobs)
         return Restored(frozenset(there), frozenset(held))
+
+    # -- what waits for what, see `following`
+
+    def _places(self) -> Sequence[str | None]:
+        return sorted(self._fresh())
+
+    def _place_of(self, queue: str) -> str | None:
+        return queue
+
+    def _trip(self, place: str | None, calls: Sequence[Call], now: int | None = None) -> list[Any]:
+        assert place is not None  # noqa: S101 - each is a queue
+        return self._shard(place).trip(calls, now)
+
+    def _followers_at(self, place: str | None, id: bytes) -> set[bytes]:
+        assert place is not None  # noqa: S101 - each is a queue
+        return self._shard(place).read_key("followers", id)
+
+    def _read_key(self, kind: str, id: bytes) -> set[bytes]:
+        return {each for some in self._each(self._known(), lambda shard: shard.read_key(kind, id)) for each in some}
 
     # -- queues, retention, health
 
     def queues(self) -> list[QueueInfo]:
         """Read every queue that has settings or jobs, by name, with its counts."""
-        return [info for shard in self._asked(None) for info in shard.queues()]
+        return [info for some in self._each(self._asked(None), lambda shard: shard.queues()) for info in some]
 
     def set_queue(self, name: str, settings: QueueSettings) -> None:
         """Write a queue's settings: its own, and for those who claim the priority it has among the others."""
@@ -195,7 +223,7 @@ class SpreadDesk(Spread):
 
     def check(self) -> list[Finding]:
         """Look for trouble that `doctor` should tell: at the node of what the queues share, and at theirs."""
-        findings = [each for each in super().check() if each.subject != "hints"]  # they are told by queue
+        findings = [each for each in super().check() if each.subject not in {"hints", "keys"}]  # they are by queue
         if any(each.level == "error" and each.subject == "server" for each in findings):
             return findings
         try:
@@ -203,9 +231,13 @@ class SpreadDesk(Spread):
         except MillraceError as error:
             return [*findings, Finding("error", "server", str(error))]
         told = {(each.level, each.subject) for each in findings}
-        for shard in shards:
-            for each in shard.check():
+        for shard, found in zip(shards, self._each(shards, lambda shard: shard.check()), strict=True):
+            for each in found:
                 if each.level in {"warning", "error"} and (each.level, each.subject) not in told:
                     told.add((each.level, each.subject))
                     findings.append(Finding(each.level, each.subject, f"queue {shard.queue!r}: {each.text}"))
+        if not any(each.subject == "keys" for each in findings):
+            findings.append(
+                Finding("ok", "keys", "in each queue all counts are right, and the keys of some jobs agree")
+            )
         return [*findings, Finding("ok", "queues", f"{len(shards)}, each with a slot of its own (?shard=queue)")]

@@ -48,7 +48,9 @@ class Step:
             self._read(left, session.trip([*first, *(claim.call for claim in left)])[len(first) :])
         claims = self._claims
         claimed = claims[0].rows if len(claims) == 1 else [row for claim in claims for row in claim.rows]
-        return StepAnswer(self._now if session.now is None else session.now, claimed, *ending)
+        rooms = [claim.room_at for claim in claims if claim.room_at is not None]
+        now = self._now if session.now is None else session.now
+        return StepAnswer(now, claimed, *ending, min(rooms, default=None))
 
     def _finish_and_claim(self, session: Session) -> Ending:
         ending, claims = self._ending, self._open()

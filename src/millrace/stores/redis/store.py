@@ -4,29 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from millrace.clock import SECOND
 from millrace.messages import Beat, ClaimRequest, InsertAnswer, NewRow, Rescued, StepAnswer
 from millrace.outcome import Outcome
 from millrace.records import LogRow
 from millrace.states import JobState
+from millrace.stores.inserted import queues_touched
 from millrace.stores.redis import leases
 from millrace.stores.redis.claim import next_due, promote
 from millrace.stores.redis.desk import Desk
 from millrace.stores.redis.insert import insert
 from millrace.stores.redis.logs import add_logs
+from millrace.stores.redis.scheduler import Scheduler
 from millrace.stores.redis.stepping import Step
 
 __all__ = ["RedisStore"]
 
-_PATIENCE = 10.0  # seconds for a beat that extends no lease
 
-
-class RedisStore(Desk):
+class RedisStore(Desk, Scheduler):
     """Jobs on a Redis or Valkey server.
 
     Args:
         url: `redis://host`; what may stand in its query is told in `Settings`.
+        client: In place of a URL: a client of redis-py or valkey, blocking or not. It is asked where its server is and
+            who it is there; the store makes connections of its own to that, with deadlines of its own.
         clock: Where the time comes from; None is the server's clock, and that is what all but tests want.
+        options: What may stand in the query of a URL: `prefix="shop"`, `wait=1`.
+
+    Raises:
+        ConfigurationError: It is no such URL or client, both are given or neither, or an option will not do.
 
     >>> RedisStore("redis://ada:secret@db.example/0").url
     'redis://ada:***@db.example/0'
@@ -39,9 +44,9 @@ class RedisStore(Desk):
         if not rows:
             return InsertAnswer(self._nothing_to_do())
         answer = self._write(lambda session: insert(session, rows), now=now, repeatable=True)
-        existing = answer.existing
-        if len(existing) < len(rows):
-            self._changed({row.queue for place, row in enumerate(rows) if place not in existing})
+        touched = queues_touched(rows, answer)
+        if touched:
+            self._changed(touched)
         return answer
 
     # -- working
@@ -61,22 +66,13 @@ class RedisStore(Desk):
         answer = self._step(step, worker, outcomes, now=now)
         if outcomes:
             self._changed(step.freed)
+            if self._follows:
+                self._let_act(now=now)
         return answer
 
     def extend(self, worker: int, beats: Sequence[Beat], *, now: int | None = None) -> list[JobState | None]:
         """Extend leases, store progress and partial results; answer each beat's state, None where it is lost."""
-        if not beats:
-            self._nothing_to_do()
-            return []
-        terms = [beat.lease for beat in beats if beat.lease is not None]
-        within = max(min(terms) / SECOND / 3, 1.0) if terms else _PATIENCE
-        states = self._beat(lambda session: leases.extend(session, worker, beats), within=within, now=now)
-        for beat, state in zip(beats, states, strict=True):
-            if state is None:
-                self._let_go(worker, beat.id, beat.claim)
-        if any(beat.progress is not None or beat.result is not None for beat in beats):
-            self._changed()
-        return states
+        return self._extended(leases.extend, worker, beats, now)
 
     def cancelling(self, worker: int) -> list[tuple[bytes, int]]:
         """Return (id, claim) of the worker's jobs that were asked to cancel."""
@@ -104,6 +100,7 @@ class RedisStore(Desk):
         rescued, freed = self._write(lambda session: leases.rescue(session, retention, dead_retention, limit), now=now)
         if rescued:
             self._changed(freed)
+            self._let_act(now=now)
         return rescued
 
     def promote(self, *, limit: int = 500, now: int | None = None) -> int:

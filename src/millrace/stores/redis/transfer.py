@@ -17,7 +17,16 @@ from millrace.states import FINAL
 from millrace.stores.redis.attempts import pack_attempt, pack_line, unpack_attempt, unpack_line
 from millrace.stores.redis.listing import read_cursor
 from millrace.stores.redis.looks import Look, look_once
-from millrace.stores.redis.record import FOR_EVER, FORM, NUMBERS, REASON_NUMBERS, worker_bytes, write_body, write_names
+from millrace.stores.redis.record import (
+    FOR_EVER,
+    FORM,
+    NUMBERS,
+    REASON_NUMBERS,
+    scope_name,
+    worker_bytes,
+    write_body,
+    write_names,
+)
 from millrace.stores.redis.rows import job_rows, pack_error, pack_progress, read_error
 from millrace.stores.redis.scripts import script
 from millrace.transfer import MAX_WHOLE, Restored, WholeJob
@@ -121,4 +130,5 @@ def _record(row: JobRow) -> bytes:
         row.lease or 0, row.finished or 0, expires, worker_bytes(row.worker), row.max_attempts, row.crashes,
         row.max_crashes, row.priority, row.due or 0, row.created,
     )  # fmt: skip
-    return b"".join((fixed, write_names(row.queue, row.task, row.unique_key), row.id[15:]))
+    names = write_names(row.queue, row.task, row.unique_key, scope_name(row.options), row.group)
+    return b"".join((fixed, names, row.id[15:]))

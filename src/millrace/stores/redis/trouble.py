@@ -36,6 +36,8 @@ _REFUSED = {
     "DENIED": "{url} takes connections only from its own host ({said}); see protected-mode and bind in its "
     "configuration",
 }
+# With these it hangs up on who has just come, before anything was asked of it.
+_FAREWELLS = frozenset({"CLIENTS", "DENIED"})
 # What older servers, or a script, say without a code of its own: what to look for, and which code it is.
 _SPOKEN = (
     ("max number of clients", "CLIENTS"),
@@ -102,6 +104,8 @@ def explained(
             "whether they outlive a failure is unknown. To enqueue them again is harmless where they are given an id "
             "(NewJob with id=) or a unique key"
         )
+    if isinstance(error, Lost) and error.last_words is not None and _code(error.last_words) in _FAREWELLS:
+        error = error.last_words
     if isinstance(error, Refused):
         told = _told(error, settings)
         if told is not None:

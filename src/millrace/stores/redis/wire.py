@@ -39,7 +39,15 @@ class WireError(Exception):
 
 
 class Lost(WireError):
-    """The connection is gone; whether what was under way has happened is unknown."""
+    """The connection is gone; whether what was under way has happened is unknown.
+
+    Attributes:
+        last_words: What the server has refused right before it hung up, such as one client too many; as a rule None.
+    """
+
+    def __init__(self, text: str, last_words: Refused | None = None) -> None:
+        super().__init__(text)
+        self.last_words = last_words
 
 
 class Unconfirmed(WireError):
@@ -176,7 +184,7 @@ class Connection:
                     if type(answer) is not Refused:
                         self.answered += 1
         except (OSError, hiredis.HiredisError) as error:
-            raise self._gone(error) from error
+            raise self._gone(error, answers[-1] if answers else None) from error
         self.idle = True
         return answers
 
@@ -186,9 +194,9 @@ class Connection:
             raise ConnectionResetError("the server has closed the connection")
         self._reader.feed(self._buffer, 0, got)  # type: ignore[arg-type] # it takes any buffer
 
-    def _gone(self, error: Exception) -> Lost:
+    def _gone(self, error: Exception, last: Any = None) -> Lost:
         self.lost = True
-        return Lost(str(error) or type(error).__name__)
+        return Lost(str(error) or type(error).__name__, last if type(last) is Refused else None)
 
     # -- hearing what was not asked for
 
@@ -265,7 +273,8 @@ def connect(settings: Settings, *, address: tuple[str, int] | None = None) -> Co
         raise Lost(str(error) or type(error).__name__) from error
     try:
         opened.settimeout(None)  # the watchdog sees to the rest
-        return Connection(opened, wait=settings.wait, patience=settings.deadline / 2)
+        # A script that the server does not know is sent twice, and each time is waited for.
+        return Connection(opened, wait=settings.wait, patience=settings.deadline / 3)
     except OSError as error:  # there is no number left for another one
         opened.close()
         raise Lost(str(error)) from error

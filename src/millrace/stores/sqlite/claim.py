@@ -9,7 +9,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from millrace.clock import micros
-from millrace.job import JobRow, Progress
+from millrace.job import HELD, JobRow, Progress
 from millrace.messages import ClaimRequest
 from millrace.options import read_options
 from millrace.states import JobState
@@ -51,7 +51,7 @@ def next_due(session: Session) -> int | None:
     """Return when the next waiting job is due."""
     due: int | None
     ((due,),) = session.rows(NEXT_DUE)
-    return due
+    return None if due is None or due >= HELD else due
 
 
 def any_due(session: Session) -> bool:
@@ -66,6 +66,7 @@ class Claims:
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
         self._turns = Turns()
+        self.room_at: int | None = None  #: when a job may be claimed that only a rate kept from the last claim
 
     def possible(self, session: Session, requests: Sequence[ClaimRequest]) -> bool:
         """Tell whether a claim would find something: a look without a lock, which may miss what commits meanwhile."""
@@ -73,7 +74,9 @@ class Claims:
         if due is not None and due <= session.now:
             return True
         table = self._lanes.table(session, epoch)
-        return any(self._turns.any(session, plan_for(table, request)) for request in requests)
+        found = any(self._turns.any(session, table, plan_for(table, request)) for request in requests)
+        self.room_at = None if found else self._turns.told_room()
+        return found
 
     def claim(self, session: Session, worker: int, requests: Sequence[ClaimRequest]) -> list[JobRow] | None:
         """Promote what is due, then serve each request within the open transaction.
@@ -86,11 +89,14 @@ class Claims:
             return None
         table = self._lanes.table(session, epoch)
         if len(requests) == 1:
-            return self._serve(session, table, worker, requests[0])
-        return [row for request in requests for row in self._serve(session, table, worker, request)]
+            claimed = self._serve(session, table, worker, requests[0])
+        else:
+            claimed = [row for request in requests for row in self._serve(session, table, worker, request)]
+        self.room_at = self._turns.told_room()
+        return claimed
 
     def _serve(self, session: Session, table: LaneTable, worker: int, request: ClaimRequest) -> list[JobRow]:
-        heads = self._turns.heads(session, plan_for(table, request), min(request.limit, MAX_CLAIM))
+        heads = self._turns.heads(session, table, plan_for(table, request), min(request.limit, MAX_CLAIM))
         if not heads:
             return []
         now = session.now
@@ -106,6 +112,12 @@ class Claims:
             session.list_execute(MARK, [head[0] for head in heads], before=(worker, end, now))
             ends = [end] * len(heads)
         claimed = _rows(heads, ends, table, worker, now)
+        if table.groups:
+            groups = table.groups
+            claimed = [
+                row if (group := groups.get(head[2])) is None else replace(row, group=group)
+                for row, head in zip(claimed, heads, strict=True)
+            ]
         if odd:
             _add_beside(session, claimed, [place for place in odd if claimed[place].claim > 1 or not heads[place][15]])
         return claimed

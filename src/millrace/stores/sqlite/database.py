@@ -98,8 +98,7 @@ class Database:
         """Tell whether the file is there, without making it.
 
         Raises:
-            ConfigurationError: It cannot be where it is to be.
-            StoreUnavailable: This user may not even look.
+            ConfigurationError: It cannot be where it is to be, or this user may not even look.
         """
         files.refuse_places(self.path, network=self.settings.network)
         return Path(self.path).exists()
@@ -126,9 +125,10 @@ class Database:
                 a single insert is a tenth faster.
 
         Raises:
-            StoreUnavailable: The file is locked past the deadline, read-only, full, damaged, or the database is closed.
+            StoreUnavailable: The file is locked past the deadline, full, damaged, or the database is closed.
             SchemaMismatch: On first use: the file is a newer Millrace's, or its tables are somebody else's.
-            ConfigurationError: On first use: the file cannot be where it is, or its SQLite is too old.
+            ConfigurationError: This user may not write it. On first use also: it cannot be where it is, or SQLite is
+                too old.
         """
         hold = self._hold
         if _getpid() != hold.pid:

@@ -15,7 +15,7 @@ from millrace.messages import Changed, JobFilter, QueueSettings, Waiting
 from millrace.records import AttemptRow, LogRow, QueueInfo, WorkerRow
 from millrace.states import JobState
 from millrace.stores.sqlite import attempts, counting, listing, queues, register, retention, transfer, verbs
-from millrace.stores.sqlite.base import FileStore
+from millrace.stores.sqlite.following import Follower
 from millrace.stores.sqlite.rows import rows_by_uid
 from millrace.stores.sqlite.session import Session
 from millrace.stores.sqlite.sql import chunks
@@ -28,7 +28,7 @@ T = TypeVar("T")
 _IDS_AT_ONCE = 500  #: jobs changed in one transaction, so that others may write in between
 
 
-class Desk(FileStore):
+class Desk(Follower):
     """Everything but producing and working."""
 
     # -- changing jobs
@@ -42,7 +42,9 @@ class Desk(FileStore):
         now: int | None = None,
     ) -> list[Changed]:
         """Cancel: a running job becomes cancelling, any other cancelled."""
-        return self._change(lambda session, some: verbs.cancel(session, some, states, retention), ids, now=now)
+        answers = self._change(lambda session, some: verbs.cancel(session, some, states, retention), ids, now=now)
+        self._let_act(now=now)
+        return answers
 
     def retry(
         self,
@@ -68,7 +70,9 @@ class Desk(FileStore):
 
     def delete(self, ids: Sequence[bytes], states: frozenset[JobState]) -> list[Changed]:
         """Delete jobs with all that belongs to them."""
-        return self._change(lambda session, some: verbs.delete(session, some, states), ids)
+        answers = self._change(lambda session, some: verbs.delete(session, some, states), ids)
+        self._let_act()
+        return answers
 
     def _change(
         self,

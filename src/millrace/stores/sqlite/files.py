@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from millrace.errors import ConfigurationError, StoreUnavailable
+from millrace.errors import ConfigurationError
 
 __all__ = [
     "COMPANIONS",
@@ -50,14 +50,14 @@ def refuse_places(path: str, *, network: str) -> None:
     """Refuse a file that cannot work where it is.
 
     Raises:
-        ConfigurationError: The folder is missing, the path names a folder, or it lies on a network file system.
-        StoreUnavailable: This user may not even look.
+        ConfigurationError: The folder is missing, the path names a folder, it lies on a network file system, or this
+            user may not even look.
     """
     folder = Path(path).parent
     try:
         there, taken = folder.is_dir(), Path(path).is_dir()
     except PermissionError as error:
-        raise StoreUnavailable(
+        raise ConfigurationError(
             f"{path} cannot be reached: {error.strerror} for user {os.geteuid()}; give them access to {folder} and the "
             "folders above it"
         ) from error

@@ -130,7 +130,13 @@ class _Finish:
         ids = [outcome.ref & ID_MASK for outcome in group]
         gone = self._session.list_rows(COMPLETE_AWAY, ids, after=(self._worker, claim))
         remove_children(self._session, gone)
-        self._those_held(group, {id for id, _ in gone})
+        away = {id for id, _ in gone}
+        left = [outcome for outcome in group if outcome.ref & ID_MASK not in away]
+        if left:  # refused, or kept by the trigger because others wait for them: these go once they have acted
+            before = self._careful
+            self._careful = True
+            self._complete(claim, 0, left)
+            self._careful = before
 
     def _those_held(self, group: Sequence[Outcome], held: Container[int]) -> list[Outcome]:
         """Note which are refused; return the others."""

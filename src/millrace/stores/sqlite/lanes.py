@@ -11,15 +11,32 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from millrace.groups import Pace
 from millrace.stores.sqlite.connection import Connection
 from millrace.stores.sqlite.rows import COMPLETED
 from millrace.stores.sqlite.session import Session
 
-__all__ = ["LaneTable", "Lanes", "Pair", "QueueRules", "Tally", "count_finals", "lane_names", "new_epoch", "tally"]
+__all__ = [
+    "LaneTable",
+    "Lanes",
+    "Pair",
+    "Plain",
+    "QueueRules",
+    "Tally",
+    "count_finals",
+    "lane_names",
+    "new_epoch",
+    "tally",
+]
 
-LANES = "SELECT id, queue, task FROM {p}lanes"  # the whole table, read once an epoch
-QUEUES = "SELECT name, priority, paused, concurrency FROM {p}queues"  # likewise
+# The whole table, read once an epoch, but for the lanes of groups, of which there may be many: see `limited.py`.
+LANES = "SELECT id, queue, task, keyed FROM {p}lanes WHERE key=''"
+QUEUES = "SELECT name, priority, paused, concurrency, rate_count, rate_per FROM {p}queues"  # likewise
 NEW_LANE = "INSERT INTO {p}lanes(queue, task) VALUES(?,?) ON CONFLICT DO NOTHING"
+# A lane of a group, and that its queue and task have such lanes, both by the UNIQUE index of all three.
+NEW_KEYED = "INSERT INTO {p}lanes(queue, task, key) VALUES(?,?,?) ON CONFLICT DO NOTHING"
+KEYED = "SELECT id FROM {p}lanes WHERE queue=? AND task=? AND key=?"
+HAS_KEYED = "UPDATE {p}lanes SET keyed=1 WHERE queue=? AND task=? AND key='' AND keyed=0"
 LANE = "SELECT id FROM {p}lanes WHERE queue=? AND task=? AND key=''"  # by the UNIQUE index of all three
 NAMES = "SELECT id, task, queue FROM {p}lanes WHERE id IN ({ids})"  # SEARCH lanes USING INTEGER PRIMARY KEY
 NEW_EPOCH = "UPDATE {p}meta SET value=hex(randomblob(8)) WHERE key='epoch'"
@@ -29,7 +46,8 @@ COUNT_ONE = "UPDATE {p}lanes SET completed=completed+?, dead=dead+?, cancelled=c
 COUNT_MANY = """UPDATE {p}lanes SET completed=completed+column2, dead=dead+column3, cancelled=cancelled+column4
  FROM (VALUES {rows}) WHERE id=column1"""
 
-Pair = tuple[str, str]  #: queue and task
+Plain = tuple[str, str]  #: queue and task
+Pair = Plain | tuple[str, str, str]  #: the same, and the group where there is one
 Tally = dict[int, list[int]]  #: by lane: completed, dead, cancelled
 
 
@@ -40,6 +58,7 @@ class QueueRules:
     priority: int = 0
     paused: bool = False
     concurrency: int | None = None
+    pace: Pace | None = None
 
 
 NO_RULES = QueueRules()
@@ -50,9 +69,12 @@ class LaneTable:
     """All lanes and queue settings of one epoch."""
 
     epoch: str
-    tasks: Mapping[int, str]  #: by lane
-    queues: Mapping[int, str]  #: by lane
+    plain: Mapping[int, Plain]  #: by lane, those without a group
+    keyed: frozenset[Plain]  #: the queues and tasks that have lanes of groups
+    tasks: dict[int, str]  #: by lane
+    queues: dict[int, str]  #: by lane
     rules: Mapping[str, QueueRules]  #: by queue, those that have settings
+    groups: dict[int, str] = field(default_factory=dict[int, str])  #: by lane, those of groups that were met
     plans: dict[Any, Any] = field(default_factory=dict[Any, Any])  #: what `turns.py` worked out for this table
 
 
@@ -86,8 +108,14 @@ class Lanes:
         made = 0
         found: dict[Pair, int] = {}
         for pair in wanted:
-            made += session.execute(NEW_LANE, pair)
-            ((found[pair],),) = session.rows(LANE, pair)
+            plain = pair[:2]
+            made += session.execute(NEW_LANE, plain)
+            if pair == plain:
+                ((found[pair],),) = session.rows(LANE, pair)
+            else:
+                session.execute(NEW_KEYED, pair)
+                ((found[pair],),) = session.rows(KEYED, pair)
+                made += session.execute(HAS_KEYED, plain)
         if made:
             new_epoch(session)
         return found
@@ -99,11 +127,13 @@ class Lanes:
             lanes = session.rows(LANES)
             table = self._table = LaneTable(
                 epoch,
-                {lane: task for lane, _, task in lanes},
-                {lane: queue for lane, queue, _ in lanes},
+                {lane: (queue, task) for lane, queue, task, _ in lanes},
+                frozenset((queue, task) for _, queue, task, keyed in lanes if keyed),
+                {lane: task for lane, _, task, _ in lanes},
+                {lane: queue for lane, queue, _, _ in lanes},
                 {
-                    name: QueueRules(priority, bool(paused), concurrency)
-                    for name, priority, paused, concurrency in session.rows(QUEUES)
+                    name: QueueRules(priority, bool(paused), concurrency, None if count is None else Pace(count, per))
+                    for name, priority, paused, concurrency, count, per in session.rows(QUEUES)
                 },
             )
         return table

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from msgspec import UNSET
 
 from millrace.clock import micros
+from millrace.holding import scope_of
 from millrace.messages import Beat, Rescued
 from millrace.options import read_options
+from millrace.outcome import lost_lease
 from millrace.states import JobState, OutcomeKind
-from millrace.stores.sqlite.attempts import add_attempts, add_results
+from millrace.stores.sqlite.attempts import add_attempts, add_errors, add_results
 from millrace.stores.sqlite.lanes import count_finals, lane_names, tally
 from millrace.stores.sqlite.remove import remove_jobs
 from millrace.stores.sqlite.rows import CANCELLED, COMPLETED, DEAD, ID_MASK, STATES
@@ -39,7 +41,7 @@ RESCUE = """UPDATE {p}jobs NOT INDEXED SET
  expires=CASE WHEN state=4 THEN ? WHEN crashes+1>=max_crashes THEN ? END,
  crashes=crashes+1, attempt=max(attempt-1,0), lease=NULL, rev=rev+1
  WHERE id IN (SELECT id FROM {p}jobs WHERE lease<? ORDER BY lease LIMIT ?) AND +lease<?
- RETURNING id, uid, lane, state, claim, worker, attempt, started, crashes, options, tags"""
+ RETURNING id, uid, lane, state, claim, worker, attempt, started, crashes, max_crashes, options, tags"""
 KEEP_UNTIL = "UPDATE {p}jobs SET expires=? WHERE id=?"
 
 
@@ -87,18 +89,23 @@ def rescue(session: Session, retention: int | None, dead_retention: int | None, 
     kept = None if retention is None else now + retention
     dead_kept = None if dead_retention is None else now + dead_retention
     rows = session.rows(RESCUE, (now, kept, dead_kept, now, limit, now))
+    errors = {row[0]: lost_lease(row[8], row[9]) for row in rows}
     add_attempts(
         session,
         [
-            (id, claim, attempt + 1, worker, started, now, OutcomeKind.LEASE_LOST.value, None, None)
+            (id, claim, attempt + 1, worker, started, now, OutcomeKind.LEASE_LOST.value, errors[id].text, None)
             for id, _, _, _, claim, worker, attempt, started, *_ in rows
         ],
     )
+    add_errors(session, [(id, error.type, error.text) for id, error in errors.items()])
     gone: list[tuple[int, str | None]] = []
     for id, _, _, state, *_, options, tags in rows:
         end = dead_kept if state == DEAD else kept
         if state == CANCELLED and options is not None:
             end = retention_end(options, retention, now)
+            session.execute(KEEP_UNTIL, (end, id))
+        elif state == DEAD and (scope := scope_of(options)) is not None and dead_retention is not None:
+            end = now + max(dead_retention, scope)
             session.execute(KEEP_UNTIL, (end, id))
         if state >= COMPLETED and end == now:
             gone.append((id, tags))
@@ -113,8 +120,11 @@ def rescue(session: Session, retention: int | None, dead_retention: int | None, 
 
 
 def retention_end(options: bytes | None, retention: int | None, now: int) -> int | None:
-    """Return until when an ended job is kept: by its own options, else by `retention`. `now`: it is not kept at all."""
+    """Return until when an ended job is kept: by its own options, else by `retention`. `now`: it is not kept at all.
+
+    It is not less than the time for which it holds its key beyond its end.
+    """
     own = UNSET if options is None else read_options(options).retention
     if own is not UNSET:
         retention = None if own is None else micros(own)
-    return None if retention is None else now + retention
+    return None if retention is None else now + max(retention, scope_of(options) or 0)

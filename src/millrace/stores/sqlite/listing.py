@@ -48,8 +48,11 @@ BY_TAG = _TAGGED + _NARROWED + " ORDER BY tags.job DESC LIMIT ?"
 _SHOWING = """SELECT jobs.id, jobs.uid FROM {p}errors AS errors CROSS JOIN {p}jobs AS jobs ON jobs.id=errors.job
  WHERE errors.type=? AND errors.job<?"""
 BY_ERROR = _SHOWING + _NARROWED + " ORDER BY errors.job DESC LIMIT ?"
-# SEARCH jobs USING INDEX jobs_key (unique_key=?): the one live holder
-BY_KEY = _JOBS + "jobs.unique_key=? AND jobs.unique_key IS NOT NULL AND jobs.state<5 AND +jobs.id<?" + _SORTED
+# SEARCH jobs USING INDEX jobs_key (unique_key=?): the one holder
+_HOLDS = "jobs.unique_key=? AND jobs.unique_key IS NOT NULL AND ifnull(jobs.hold,jobs.state<5)"
+BY_KEY = _JOBS + _HOLDS + " AND +jobs.id<?" + _SORTED
+# SEARCH jobs USING INDEX jobs_freed (unique_key=?): live ones from which the key was taken over
+FREED = _JOBS + "jobs.unique_key=? AND jobs.hold=0 AND +jobs.id<?" + _SORTED
 # SEARCH jobs USING INDEX jobs_dead (rowid<?), in order
 DEAD = _JOBS + "jobs.state=6 AND jobs.id<?" + _BY_NUMBER
 # SEARCH jobs USING INDEX jobs_pending (lane>?), jobs_due (due>?), jobs_lease (lease>?)
@@ -124,7 +127,8 @@ class _Search:
             return self._rows(BY_ERROR, where.error, bound, limit=limit)
         indexed = where.states is not None and where.states <= _INDEXED
         if where.unique_key is not None and where.states is not None and where.states <= LIVE:
-            return self._rows(BY_KEY, where.unique_key, bound, limit=limit)
+            live = [row for each in (BY_KEY, FREED) for row in self._rows(each, where.unique_key, bound, limit=limit)]
+            return sorted(live, reverse=True)[:limit]
         found: list[tuple[int, bytes]] = []
         while len(found) < limit:
             ((top,),) = self._session.rows(BELOW, (bound,))

@@ -14,7 +14,7 @@ from functools import cache
 
 from millrace.errors import SchemaMismatch
 from millrace.stores.sqlite.connection import Connection, StandardConnection
-from millrace.stores.sqlite.schema import TABLES
+from millrace.stores.sqlite.schema import FOLLOWS, HOLDS, LIMITS, TABLES
 
 __all__ = ["STEPS", "VERSION", "Step", "migrate", "to_sql"]
 
@@ -42,6 +42,10 @@ STEPS: tuple[Step, ...] = (
             "INSERT INTO {p}meta(key, value) VALUES('created', CAST(strftime('%s', 'now') * 1000000 AS TEXT))",
         ),
     ),
+    # Older code would take a job that holds its key beyond its end for none, so it may not write here any more.
+    Step(2, 2, "let jobs hold their unique keys for other times than their lives", HOLDS),
+    Step(3, 2, "add rates and limits of keys", LIMITS),
+    Step(4, 2, "let jobs wait for others", FOLLOWS),
 )
 
 VERSION = STEPS[-1].version  #: the schema that this code writes
@@ -75,7 +79,7 @@ def migrate(connection: Connection, prefix: str, path: str, steps: tuple[Step, .
                 continue
             for statement in step.statements:
                 connection.execute(statement.replace("{p}", prefix))
-            for key, value in (("schema", step.version), ("min_reader", step.min_reader)):
+            for key, value in (("schema", step.version), ("min_reader", _min_reader(steps, step))):
                 connection.execute(NOTE.replace("{p}", prefix), (key, str(value)))
             done.append(f"schema {step.version}: {step.summary}")
             if not fresh:
@@ -88,6 +92,11 @@ def migrate(connection: Connection, prefix: str, path: str, steps: tuple[Step, .
         raise
     _check_columns(connection, prefix, path)
     return done
+
+
+def _min_reader(steps: tuple[Step, ...], last: Step) -> int:
+    """Return the oldest code that may work on a file after a step: what an earlier one has kept out stays out."""
+    return max(step.min_reader for step in steps if step.version <= last.version)
 
 
 def to_sql(prefix: str, since: int = 0, steps: tuple[Step, ...] = STEPS) -> list[str]:
@@ -103,7 +112,7 @@ def to_sql(prefix: str, since: int = 0, steps: tuple[Step, ...] = STEPS) -> list
         lines += [f"-- version {step.version}: {step.summary}", "BEGIN IMMEDIATE;"]
         notes = [
             NOTE.replace("?, ?", f"'{key}', '{value}'")
-            for key, value in (("schema", step.version), ("min_reader", step.min_reader))
+            for key, value in (("schema", step.version), ("min_reader", _min_reader(steps, step)))
         ]
         lines += [f"{statement.replace('{p}', prefix)};" for statement in (*step.statements, *notes)]
         lines.append("COMMIT;")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from millrace.errors import StoreUnavailable
+from millrace.errors import ConfigurationError, StoreUnavailable
 from millrace.stores.sqlite import files, fork
 from millrace.stores.sqlite.connection import Connection, Driver, connect
 from millrace.stores.sqlite.gate import Gate
@@ -21,11 +21,12 @@ def open_gate(path: str) -> Gate:
     """Open the gate beside the file.
 
     Raises:
-        StoreUnavailable: This user may not write here.
+        ConfigurationError: This user may not write here.
+        StoreUnavailable: It cannot be opened for another reason.
     """
     obstacle = forbidden(path)  # a gate could be made beside a file that is read-only, and would be left there
     if obstacle is not None:
-        raise StoreUnavailable(f"{path} cannot be written: {obstacle}")
+        raise ConfigurationError(f"{path} cannot be written: {obstacle}")
     try:
         return Gate(path)
     except OSError as error:
@@ -39,6 +40,7 @@ def open_writer(
 
     Raises:
         StoreUnavailable: The file cannot be read or written, or is none of SQLite's.
+        ConfigurationError: This user may not.
         SchemaMismatch: It is a newer Millrace's, or its tables are somebody else's.
     """
     try:

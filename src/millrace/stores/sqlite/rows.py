@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -31,7 +31,6 @@ __all__ = [
     "decode_tags",
     "encode_tags",
     "job_row",
-    "key_holders",
     "rows_by_id",
     "rows_by_uid",
 ]
@@ -60,19 +59,16 @@ LANE_SHIFT: Final = 44  #: 2**44 jobs and 2**19 lanes fit into 63 bits
 ID_MASK: Final = (1 << LANE_SHIFT) - 1
 
 # Everything about a job, read from where it lies. CROSS JOIN keeps `jobs` the outer loop, whatever ANALYZE says of the
-# others, which are one look by primary key each. The progress of a completed job is left lying until its retention
-# has passed, and is not shown: deleting it would be one more statement for each finish.
+# others, which are one look by primary key each.
 _COLUMNS = """SELECT jobs.lane<<44|jobs.id, jobs.uid, lanes.task, lanes.queue, coalesce(jobs.args, bodies.args),
  jobs.state, jobs.priority, jobs.due, jobs.created, jobs.attempt, jobs.max_attempts, jobs.claim, jobs.crashes,
  jobs.max_crashes, jobs.rev, jobs.worker, jobs.lease, jobs.started, jobs.finished, jobs.expires, jobs.reason,
- jobs.unique_key, jobs.tags, jobs.options, progress.fraction, progress.message, results.value, errors.text
+ jobs.unique_key, jobs.tags, jobs.options, progress.fraction, progress.message, results.value, errors.text, lanes.key
  FROM {p}jobs AS jobs CROSS JOIN {p}lanes AS lanes ON lanes.id=jobs.lane
  LEFT JOIN {p}bodies AS bodies ON bodies.job=jobs.id LEFT JOIN {p}results AS results ON results.job=jobs.id
  LEFT JOIN {p}errors AS errors ON errors.job=jobs.id
- LEFT JOIN {p}progress AS progress ON progress.job=jobs.id AND jobs.state<>5
+ LEFT JOIN {p}progress AS progress ON progress.job=jobs.id
 """
-HOLDERS = """SELECT unique_key, id, uid FROM {p}jobs
- WHERE unique_key IN ({ids}) AND unique_key IS NOT NULL AND state<5"""  # SEARCH jobs USING INDEX jobs_key
 ROWS_BY_UID = _COLUMNS + "WHERE jobs.uid IN ({ids})"  # SEARCH jobs USING INDEX jobs_uid
 ROWS_BY_ID = _COLUMNS + "WHERE jobs.id IN ({ids})"  # SEARCH jobs USING INTEGER PRIMARY KEY
 
@@ -85,13 +81,13 @@ def job_row(columns: Sequence[Any]) -> JobRow:
     (
         ref, uid, task, queue, args, state, priority, due, created, attempt, max_attempts, claim, crashes, max_crashes,
         rev, worker, lease, started, finished, expires, reason, unique_key, tags, options, fraction, message, result,
-        error,
+        error, group,
     ) = columns  # fmt: skip
     return JobRow(
         ref, uid, task, queue, args, STATES[state], priority, due, created, attempt, max_attempts, claim, crashes,
         max_crashes, rev, worker, lease, started, finished, expires, REASONS.get(reason), unique_key,
         () if tags is None else decode_tags(tags), options,
-        None if fraction is None else Progress(fraction, message), result, error,
+        None if fraction is None else Progress(fraction, message), result, error, group=group or None,
     )  # fmt: skip
 
 
@@ -103,9 +99,3 @@ def rows_by_uid(session: Session, uids: Sequence[bytes]) -> dict[bytes, JobRow]:
 def rows_by_id(session: Session, ids: Sequence[int]) -> dict[int, JobRow]:
     """Read jobs by their numbers; those that are not there are left out."""
     return {columns[0] & ID_MASK: job_row(columns) for columns in session.list_rows(ROWS_BY_ID, ids)}
-
-
-def key_holders(session: Session, keys: Collection[str | None]) -> dict[str, tuple[int, bytes]]:
-    """Return number and id of the live job that holds each unique key, where one does."""
-    held = session.list_rows(HOLDERS, [key for key in keys if key is not None])
-    return {key: (number, id) for key, number, id in held}

@@ -1,4 +1,4 @@
-"""The tables of version 1, as DDL with the prefix left open. Owns names and columns; runs nothing.
+"""The tables of version 1 and what was added to them, as DDL with the prefix left open. Owns names and columns.
 
 All names carry the prefix (`millrace_` by default), written `{p}` here, because the file may be the user's own. For the
 same reason neither `application_id` nor `user_version` is used: they belong to the file's owner.
@@ -10,7 +10,7 @@ running or cancelling. A partial index is used only where a query repeats its WH
 
 from __future__ import annotations
 
-__all__ = ["TABLES"]
+__all__ = ["FOLLOWS", "HOLDS", "LIMITS", "TABLES"]
 
 # One statement an entry, so that each runs inside the caller's transaction.
 TABLES: tuple[str, ...] = (
@@ -67,4 +67,52 @@ TABLES: tuple[str, ...] = (
         info BLOB NOT NULL) STRICT""",
     """CREATE TABLE {p}locks(
         name TEXT PRIMARY KEY, holder INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+    # next: null where it never ticks again. rev: each change tests and raises it.
+    """CREATE TABLE {p}schedules(
+        name TEXT PRIMARY KEY, spec BLOB NOT NULL, watermark INTEGER NOT NULL, next INTEGER, last INTEGER,
+        paused INTEGER NOT NULL, rev INTEGER NOT NULL) STRICT""",
+    # what is due
+    "CREATE INDEX {p}schedules_due ON {p}schedules(next, name) WHERE paused=0 AND next IS NOT NULL",
+    """CREATE TABLE {p}ticks(
+        schedule TEXT NOT NULL, at INTEGER NOT NULL, job BLOB NOT NULL,
+        PRIMARY KEY(schedule, at)) STRICT, WITHOUT ROWID""",
+)
+
+# hold: whether a job holds its unique key, whatever its state: 1 it does, though it may have ended; 0 it does not,
+# another has taken the key over; null, nearly always: while it lives. So no claim and no finish ever writes it.
+HOLDS: tuple[str, ...] = (
+    "ALTER TABLE {p}jobs ADD COLUMN hold INTEGER",
+    "DROP INDEX {p}jobs_key",
+    "CREATE UNIQUE INDEX {p}jobs_key ON {p}jobs(unique_key) WHERE unique_key IS NOT NULL AND ifnull(hold,state<5)",
+    # the others that have a key and are listed by it
+    "CREATE INDEX {p}jobs_freed ON {p}jobs(unique_key) WHERE hold=0",
+)
+
+# Version 3. keyed: there are lanes of the same queue and task with a key, which is the group of their jobs.
+LIMITS: tuple[str, ...] = (
+    "ALTER TABLE {p}queues ADD COLUMN rate_count INTEGER",
+    "ALTER TABLE {p}queues ADD COLUMN rate_per INTEGER",
+    "ALTER TABLE {p}lanes ADD COLUMN keyed INTEGER NOT NULL DEFAULT 0",
+    # debt: what was taken and has not come back at the time `at`. full: when nothing is owed any more.
+    """CREATE TABLE {p}buckets(
+        name TEXT PRIMARY KEY, debt INTEGER NOT NULL, at INTEGER NOT NULL,
+        full INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+    # which may be forgotten
+    "CREATE INDEX {p}buckets_full ON {p}buckets(full)",
+)
+
+# Version 4. followed: 1 while jobs wait for the end of this one, 2 once it has ended and some wait still. ended: the
+# state that a parent has come to which is gone. A parent that runs is not deleted, whoever asks: its end comes first.
+FOLLOWS: tuple[str, ...] = (
+    "ALTER TABLE {p}jobs ADD COLUMN followed INTEGER",
+    # parents that have ended and have not acted
+    "CREATE INDEX {p}jobs_followed ON {p}jobs(id) WHERE followed=1 AND state>=5 OR followed=2 AND state=5",
+    """CREATE TABLE {p}links(
+        parent BLOB NOT NULL, child BLOB NOT NULL, ended INTEGER, PRIMARY KEY(parent, child)) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX {p}links_child ON {p}links(child)",
+    "CREATE INDEX {p}links_ended ON {p}links(ended) WHERE ended IS NOT NULL",
+    """CREATE TRIGGER {p}jobs_leave BEFORE DELETE ON {p}jobs WHEN OLD.followed IS NOT NULL BEGIN
+        SELECT RAISE(IGNORE) WHERE OLD.state IN (3,4);
+        UPDATE {p}links SET ended=CASE WHEN OLD.state>=5 THEN OLD.state ELSE 7 END WHERE parent=OLD.uid;
+    END""",
 )

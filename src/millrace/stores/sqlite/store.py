@@ -18,15 +18,19 @@ from millrace.stores.sqlite.claim import Claims, any_due, next_due, promote
 from millrace.stores.sqlite.connection import Connection, Driver
 from millrace.stores.sqlite.desk import Desk
 from millrace.stores.sqlite.finish import NOTHING_ODD, Contested, Ending, finish
-from millrace.stores.sqlite.insert import insert_plain, insert_rows, is_plain
+from millrace.stores.sqlite.follow import settle
+from millrace.stores.sqlite.insert import insert_plain, insert_rows, is_plain, pair_of
 from millrace.stores.sqlite.lanes import Lanes, Pair
+from millrace.stores.sqlite.scheduler import Scheduler
 from millrace.stores.sqlite.session import Session
 from millrace.stores.sqlite.settings import Network, Synchronous
 
 __all__ = ["SQLiteStore"]
 
+_PLAIN = 2  # parts of a pair without a group
 
-class SQLiteStore(Desk):
+
+class SQLiteStore(Desk, Scheduler):
     """Jobs in an SQLite file.
 
     Args:
@@ -106,10 +110,11 @@ class SQLiteStore(Desk):
         self, session: Session, rows: Sequence[NewRow], made: dict[Pair, int]
     ) -> tuple[InsertAnswer, Connection]:
         lanes = self._lanes.committed(session.connection)
-        missing = {pair for row in rows if (pair := (row.queue, row.task)) not in lanes}
+        missing = {pair for row in rows if (pair := pair_of(row)) not in lanes}
         if missing:
-            made.update(self._lanes.make(session, missing))
-            lanes = {**lanes, **made}
+            found = self._lanes.make(session, missing)
+            made.update({pair: lane for pair, lane in found.items() if len(pair) == _PLAIN})  # of groups there are many
+            lanes = {**lanes, **found}
         return insert_rows(session, lanes, rows), session.connection
 
     # -- working
@@ -127,7 +132,7 @@ class SQLiteStore(Desk):
             return StepAnswer(self._nothing_to_do())
         if not outcomes and not self._flowing and not self._claimable(claims, now):
             self._database.idle()
-            return StepAnswer(self._database.now() if now is None else now)
+            return StepAnswer(self._database.now() if now is None else now, room_at=self._claims.room_at)
         body, spare = self._step, bool(outcomes)
         try:
             at, ending, claimed = self._write(
@@ -142,7 +147,7 @@ class SQLiteStore(Desk):
         self._flowing = bool(claimed)
         if outcomes:
             self._database.changed()
-        return StepAnswer(at, claimed, *ending)
+        return StepAnswer(at, claimed, *ending, room_at=self._claims.room_at if claims else None)
 
     def _claimable(self, claims: Sequence[ClaimRequest], now: int | None) -> bool:
         """Look before locking: a worker that is woken for nothing takes no gate. One in full flow need not look."""
@@ -158,6 +163,9 @@ class SQLiteStore(Desk):
         careful: bool,
     ) -> tuple[int, Ending, Sequence[JobRow] | None]:
         ending = finish(session, worker, outcomes, careful=careful) if outcomes else NOTHING_ODD
+        if outcomes and self._follows:
+            while settle(session, 100):
+                pass
         return session.now, ending, self._claims.claim(session, worker, claims) if claims else ()
 
     def extend(self, worker: int, beats: Sequence[Beat], *, now: int | None = None) -> list[JobState | None]:
@@ -197,6 +205,7 @@ class SQLiteStore(Desk):
             return []
         rescued = self._write(lambda session: leases.rescue(session, retention, dead_retention, limit), now=now)
         self._database.changed()
+        self._let_act(now=now)
         return rescued
 
     def promote(self, *, limit: int = 500, now: int | None = None) -> int:
@@ -223,7 +232,7 @@ class SQLiteStore(Desk):
         if not rows:
             return InsertAnswer(self._nothing_to_do())
         # what is known of lanes is neither used, for the connection is another, nor learnt, for it may roll back
-        pairs = {(row.queue, row.task) for row in rows}
+        pairs = {pair_of(row) for row in rows}
         return self._on(connection, lambda session: insert_rows(session, self._lanes.make(session, pairs), rows))
 
     def finish_on(self, connection: Any, worker: int, outcome: Outcome) -> bool:

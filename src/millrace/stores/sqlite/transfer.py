@@ -10,14 +10,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from millrace.errors import ConfigurationError
+from millrace.holding import holds
 from millrace.job import JobRow
 from millrace.records import AttemptRow, LogRow
-from millrace.states import LIVE, OutcomeKind
+from millrace.states import OutcomeKind
 from millrace.stores.sqlite.attempts import add_attempts, add_errors, add_results, write_logs
-from millrace.stores.sqlite.insert import MAX_INLINE, insert_beside
+from millrace.stores.sqlite.follow import FOLLOWED, parents_of, tie
+from millrace.stores.sqlite.insert import MAX_INLINE, insert_beside, pair_of
+from millrace.stores.sqlite.keys import free_keys, hold_of, key_holders
 from millrace.stores.sqlite.lanes import Lanes, Pair, count_finals, tally
 from millrace.stores.sqlite.leases import write_progress
-from millrace.stores.sqlite.rows import ID_MASK, NUMBERS, encode_tags, key_holders, rows_by_id
+from millrace.stores.sqlite.rows import ID_MASK, NUMBERS, encode_tags, rows_by_id
 from millrace.stores.sqlite.session import Session
 from millrace.stores.sqlite.sql import portions
 from millrace.transfer import MAX_WHOLE, Restored, WholeJob
@@ -37,8 +40,10 @@ ERRORS_OF = "SELECT job, type FROM {p}errors WHERE job IN ({ids})"
 
 WHOLE = """INSERT INTO {p}jobs
  (uid,lane,state,priority,due,created,attempt,max_attempts,claim,crashes,max_crashes,rev,worker,lease,started,finished,
-  expires,reason,unique_key,tags,options,args) VALUES {rows}"""
-_COLUMNS = 22
+  expires,reason,unique_key,tags,options,args,hold) VALUES {rows}"""
+_COLUMNS = 23
+# Of jobs that have just come those for which others wait: SEARCH links USING PRIMARY KEY (parent=?)
+PARENTS = "SELECT DISTINCT parent FROM {p}links WHERE parent IN ({ids})"
 PLACES = "SELECT uid, id FROM {p}jobs WHERE uid IN ({ids})"  # SEARCH jobs USING INDEX jobs_uid
 
 
@@ -57,8 +62,18 @@ def export(session: Session, limit: int, cursor: str | None) -> tuple[list[Whole
     errors = dict(session.list_rows(ERRORS_OF, page))
     attempts = _attempts(session, page)
     logs = _logs(session, rows)
+    waits = parents_of(session, [row.id for row in rows.values()])
     session.execute("COMMIT")
-    jobs = [WholeJob(rows[id], errors.get(id), tuple(attempts.get(id, ())), tuple(logs.get(id, ()))) for id in page]
+    jobs = [
+        WholeJob(
+            rows[id],
+            errors.get(id),
+            tuple(attempts.get(id, ())),
+            tuple(logs.get(id, ())),
+            tuple(sorted(waits.get(rows[id].id, ()))),
+        )
+        for id in page
+    ]
     return jobs, f"{_CURSOR}{page[-1]:x}" if len(ids) > limit else None
 
 
@@ -98,24 +113,28 @@ def restore(session: Session, jobs: Sequence[WholeJob]) -> Restored:
     out = answer.there | answer.held
     chosen = [job for index, job in enumerate(jobs) if index not in out]
     if chosen:
-        lanes = Lanes.make(session, dict.fromkeys((job.row.queue, job.row.task) for job in chosen))
+        lanes = Lanes.make(session, dict.fromkeys(pair_of(job.row) for job in chosen))
         for start, size in portions(len(chosen)):
-            flat = [value for job in chosen[start : start + size] for value in _values(job.row, lanes)]
+            flat = [value for job in chosen[start : start + size] for value in _values(job.row, lanes, session.now)]
             session.insert(WHOLE, size, _COLUMNS, flat)
         _restore_beside(session, chosen)
-        count_finals(session, tally((lanes[job.row.queue, job.row.task], NUMBERS[job.row.state]) for job in chosen))
+        count_finals(session, tally((lanes[pair_of(job.row)], NUMBERS[job.row.state]) for job in chosen))
+        tie(session, [(job.row.id, parent) for job in chosen for parent in job.waits])
+        session.list_execute(FOLLOWED, [id for (id,) in session.list_rows(PARENTS, [job.row.id for job in chosen])])
     return answer
 
 
 def _left_out(session: Session, jobs: Sequence[WholeJob]) -> Restored:
     """Tell by index which jobs cannot go in. Nobody else writes in this transaction, so it stays true."""
     ids = {uid for uid, _ in session.list_rows(PLACES, list({job.row.id for job in jobs}))}
-    keys = set(key_holders(session, {job.row.unique_key for job in jobs}))
+    holders = key_holders(session, {job.row.unique_key for job in jobs})
+    free_keys(session, holders.values())
+    keys = {key for key, holder in holders.items() if holder.holds}
     there: set[int] = set()
     held: set[int] = set()
     for index, job in enumerate(jobs):
         row = job.row
-        key = row.unique_key if row.state in LIVE else None
+        key = row.unique_key if holds(row, session.now) else None
         if row.id in ids:
             there.add(index)
         elif key is not None and key in keys:
@@ -127,13 +146,13 @@ def _left_out(session: Session, jobs: Sequence[WholeJob]) -> Restored:
     return Restored(frozenset(there), frozenset(held))
 
 
-def _values(row: JobRow, lanes: Mapping[Pair, int]) -> tuple[Any, ...]:
+def _values(row: JobRow, lanes: Mapping[Pair, int], now: int) -> tuple[Any, ...]:
     """Lay out one row of `WHOLE`."""
     return (
-        row.id, lanes[row.queue, row.task], NUMBERS[row.state], row.priority, row.due, row.created, row.attempt,
+        row.id, lanes[pair_of(row)], NUMBERS[row.state], row.priority, row.due, row.created, row.attempt,
         row.max_attempts, row.claim, row.crashes, row.max_crashes, row.rev, row.worker, row.lease, row.started,
         row.finished, row.expires, row.reason, row.unique_key, encode_tags(row.tags).decode() if row.tags else None,
-        row.options, row.args if len(row.args) <= MAX_INLINE else None,
+        row.options, row.args if len(row.args) <= MAX_INLINE else None, hold_of(row, now),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from millrace.errors import MillraceError, SchemaMismatch, StoreUnavailable
+from millrace.errors import ConfigurationError, MillraceError, SchemaMismatch, StoreUnavailable
 from millrace.stores.sqlite.connection import error_code
 from millrace.stores.sqlite.files import companions, free_bytes, holder, whose
 
@@ -54,7 +54,7 @@ def explained(error: BaseException, path: str, waited: float) -> MillraceError |
     if kind in {_BUSY, _LOCKED, _PROTOCOL}:
         return locked(path, waited, holder(f"{path}-shm"))
     if kind in {_READONLY, _PERM, _CANTOPEN}:
-        return StoreUnavailable(f"{path} cannot be written: {forbidden(path) or _OTHERWISE} ({error})")
+        return _unwritable(path, error)
     if kind == _NOTADB:
         return StoreUnavailable(f"{path} is not an SQLite database; name another file, this one was not touched")
     if kind == _CORRUPT:
@@ -69,6 +69,13 @@ def explained(error: BaseException, path: str, waited: float) -> MillraceError |
             "or ?prefix="
         )
     return None
+
+
+def _unwritable(path: str, error: BaseException) -> MillraceError:
+    obstacle = forbidden(path)
+    if obstacle is not None:
+        return ConfigurationError(f"{path} cannot be written: {obstacle} ({error})")
+    return StoreUnavailable(f"{path} cannot be written: {_OTHERWISE} ({error})")
 
 
 def forbidden(path: str) -> str | None:

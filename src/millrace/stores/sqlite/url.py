@@ -19,7 +19,7 @@ def _switch(text: str) -> bool:
 
 # What may stand in the query, and how its text is read; what the values may be is for `Settings` to say.
 OPTIONS: Mapping[str, Callable[[str], Any]] = {
-    "synchronous": str,
+    "synchronous": str.lower,  # SQLite's own word for it is written in any case
     "prefix": str,
     "deadline": float,
     "reserve": _switch,

@@ -13,6 +13,7 @@ from millrace.messages import Changed
 from millrace.states import CANCELLABLE, DELETABLE, RESCHEDULABLE, RETRYABLE, JobState
 from millrace.stores.sqlite.attempts import add_attempts, clear_beside
 from millrace.stores.sqlite.insert import MAX_INLINE
+from millrace.stores.sqlite.keys import free_keys, key_holders, take_again
 from millrace.stores.sqlite.lanes import count_finals, tally
 from millrace.stores.sqlite.leases import retention_end
 from millrace.stores.sqlite.remove import remove_jobs
@@ -24,19 +25,18 @@ from millrace.stores.sqlite.rows import (
     PENDING,
     SCHEDULED,
     encode_tags,
-    key_holders,
     rows_by_uid,
 )
 from millrace.stores.sqlite.session import Session
 
-__all__ = ["cancel", "delete", "reschedule", "retry"]
+__all__ = ["cancel", "delete", "replace_args", "reschedule", "retry"]
 
 # All by SEARCH jobs USING INTEGER PRIMARY KEY.
 ASK_TO_CANCEL = "UPDATE {p}jobs SET state=4, rev=rev+1 WHERE id IN ({ids})"
 CANCEL = """UPDATE {p}jobs SET state=7, finished=?, expires=column2, reason='cancelled', rev=rev+1
  FROM (VALUES {rows}) WHERE id=column1"""
-RETRY = """UPDATE {p}jobs SET state=2, due=?, attempt=0, crashes=0, finished=NULL, expires=NULL, reason=NULL, rev=rev+1
- WHERE id IN ({ids})"""
+RETRY = """UPDATE {p}jobs SET state=2, due=?, attempt=0, crashes=0, started=NULL, finished=NULL, expires=NULL,
+ reason=NULL, rev=rev+1 WHERE id IN ({ids})"""
 NEW_ARGS = "UPDATE {p}jobs SET args=? WHERE id IN ({ids})"
 NEW_BODIES = """INSERT OR REPLACE INTO {p}bodies(job,args) SELECT id, ? FROM {p}jobs NOT INDEXED WHERE id IN ({ids})"""
 NO_BODIES = "DELETE FROM {p}bodies WHERE job IN ({ids})"  # SEARCH bodies USING INTEGER PRIMARY KEY
@@ -62,7 +62,9 @@ def retry(session: Session, ids: Sequence[bytes], states: frozenset[JobState], a
     before = rows_by_uid(session, ids)
     chosen = [before[id] for id in dict.fromkeys(ids) if id in before and before[id].state in states & RETRYABLE]
     # a failed job holds its own key
-    holders = {key: uid for key, (_, uid) in key_holders(session, {row.unique_key for row in chosen}).items()}
+    found = key_holders(session, {row.unique_key for row in chosen})
+    free_keys(session, found.values())
+    holders = {key: holder.id for key, holder in found.items() if holder.holds}
     free: list[JobRow] = []
     held_up: dict[bytes, bytes] = {}
     for row in chosen:
@@ -81,9 +83,10 @@ def retry(session: Session, ids: Sequence[bytes], states: frozenset[JobState], a
     )
     numbers = [_number(row) for row in free]
     session.list_execute(RETRY, numbers, before=(session.now,))
+    take_again(session, free)
     clear_beside(session, numbers)
     if args is not None:
-        _replace_args(session, numbers, args)
+        replace_args(session, numbers, args)
     count_finals(session, tally(((_lane(row), NUMBERS[row.state]) for row in free), -1))
     answer = _answer(session, ids, before, free, states & RETRYABLE)
     rows = rows_by_uid(session, list(set(held_up.values())))
@@ -118,6 +121,16 @@ def delete(session: Session, ids: Sequence[bytes], states: frozenset[JobState]) 
     return answers
 
 
+def replace_args(session: Session, numbers: Sequence[int], args: bytes) -> None:
+    """Give jobs other arguments, within the open transaction."""
+    if len(args) <= MAX_INLINE:
+        session.list_execute(NEW_ARGS, numbers, before=(args,))
+        session.list_execute(NO_BODIES, numbers)
+    else:
+        session.list_execute(NEW_ARGS, numbers, before=(None,))
+        session.list_execute(NEW_BODIES, numbers, before=(args,))
+
+
 def _number(row: JobRow) -> int:
     return row.ref & ID_MASK
 
@@ -128,15 +141,6 @@ def _lane(row: JobRow) -> int:
 
 def _remove(session: Session, rows: Sequence[JobRow]) -> None:
     remove_jobs(session, [(_number(row), encode_tags(row.tags).decode() if row.tags else None) for row in rows])
-
-
-def _replace_args(session: Session, numbers: Sequence[int], args: bytes) -> None:
-    if len(args) <= MAX_INLINE:
-        session.list_execute(NEW_ARGS, numbers, before=(args,))
-        session.list_execute(NO_BODIES, numbers)
-    else:
-        session.list_execute(NEW_ARGS, numbers, before=(None,))
-        session.list_execute(NEW_BODIES, numbers, before=(args,))
 
 
 def _answer(

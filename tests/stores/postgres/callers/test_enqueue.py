@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from millrace import DuplicateJob, Job, Millrace, NewJob, Unique
@@ -104,3 +106,54 @@ def test_the_same_id_twice_is_one_job(app: Millrace, way: Way) -> None:
 
 def test_no_jobs_are_nothing(app: Millrace, way: Way) -> None:
     assert way.enqueue_many(app, []) == []
+
+
+def add(key: str, n: int) -> int:
+    return len(key) + n
+
+
+def test_a_holder_is_changed_in_the_callers_transaction_or_not_at_all(app: Millrace, way: Way) -> None:
+    task = app.task(name="add", unique=Unique(by=["key"], on_conflict="replace"))(add)
+    later = task.using(unique=Unique(by=["key"], on_conflict="debounce"), run_at=datetime(2100, 1, 1, tzinfo=UTC))
+    holder = task.enqueue("k", 1)
+
+    for commits in (False, True):
+        told = way.enqueue(task, "k", 2)
+        assert (told.id, told.duplicate, told.args["n"]) == (holder.id, True, 2)
+        told = way.enqueue(later, "k", 3)
+        assert (told.id, told.state, told.args["n"]) == (holder.id, "scheduled", 3)
+        assert app.get(holder).args["n"] == 1
+        (way.commit if commits else way.rollback)()
+        assert app.get(holder).args["n"] == (3 if commits else 1)
+
+
+def test_a_key_is_taken_over_in_the_callers_transaction_or_not_at_all(app: Millrace, way: Way) -> None:
+    task = app.task(name="add", unique=Unique(until="started"))(lambda a: a)
+    first = task.enqueue(1)
+    (running,) = app.claim()
+
+    lost = way.enqueue(task, 1)
+    way.rollback()
+    heir = way.enqueue(task, 1)
+    way.commit()
+
+    assert not lost.duplicate
+    assert not heir.duplicate
+    assert task.enqueue(1).id == heir.id != running.id == first.id
+    assert app.depth() == 1
+
+
+def test_many_of_which_one_rejects_leave_nothing_in_the_callers_transaction(
+    app: Millrace, way: Way, postgres: Database
+) -> None:
+    task = app.task(name="add", unique=Unique(on_conflict="reject"), tags=["x"])(lambda a: a)
+    holder = task.enqueue(1)
+    order(way, postgres)
+
+    with pytest.raises(DuplicateJob) as refused:
+        way.enqueue_many(app, [task.job(2), task.job(1), task.job(3)])
+    way.commit()
+
+    assert refused.value.job is not None
+    assert (refused.value.job.id, orders(postgres), app.depth()) == (holder.id, 1, 1)
+    assert [job.id for job in app.list(tag="x")] == [holder.id]

@@ -97,6 +97,31 @@ def test_a_worker_tries_again_what_was_rolled_back(app: Millrace, postgres: Data
     )
 
 
+def test_a_handler_that_raises_after_its_commit_is_told_and_counted_as_completed(
+    app: Millrace, postgres: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.task
+    def work() -> None:
+        with psycopg.connect(postgres.server) as connection:
+            connection.execute(ORDER)
+            current_job().complete("own", connection=connection)
+        raise ValueError("too late")
+
+    assert app.depth() == 0
+    job = work.enqueue()
+    worker = Worker(app, burst=True)
+    worker.run()
+
+    told = job.refresh()
+    assert (told.state, told.result, told.attempt, orders(postgres)) == ("completed", "own", 1, 1)
+    assert (worker.summary.outcomes, worker.summary.lost) == ({"completed": 1}, 0)
+    (warning,) = (record for record in caplog.records if record.name == "millrace.worker")
+    assert warning.levelname == "WARNING"
+    assert warning.getMessage().endswith(
+        "completed in its own transaction; that its handler raised afterwards changes nothing: ValueError: too late"
+    )
+
+
 def test_the_store_tells_written_lost_and_open_apart(app: Millrace, postgres: Database) -> None:
     assert isinstance(app.store, OpenEnds)
     store: Any = app.store

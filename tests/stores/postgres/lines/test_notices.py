@@ -13,7 +13,6 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from millrace.errors import StoreUnavailable
 from millrace.stores.postgres.listener import Listener
 from millrace.stores.postgres.notices import CROWD, SPACING, WIDE
 from millrace.stores.postgres.url import read_url
@@ -21,33 +20,9 @@ from millrace.stores.watchdog import Watchdog
 from tests.servers.cluster import Cluster
 from tests.servers.databases import Database
 from tests.servers.proxy import Proxy
+from tests.stores.lines.bare import PATIENCE
+from tests.stores.lines.calls import Ear, listening
 from tests.stores.postgres.lines.conftest import Bare, Opener, until
-
-PATIENCE = 20.0
-
-
-class Ear:
-    """Hears hints, from any thread."""
-
-    def __init__(self) -> None:
-        self._heard = threading.Semaphore(0)
-        self.times = 0
-
-    def __call__(self) -> None:
-        self.times += 1
-        self._heard.release()
-
-    def hears(self) -> bool:
-        """Wait for one hint more."""
-        return self._heard.acquire(timeout=PATIENCE)
-
-
-def listening(store: Bare) -> Ear:
-    """Watch a store, and wait until it listens: it tells to look once."""
-    ear = Ear()
-    store.watch(ear)
-    assert ear.hears()
-    return ear
 
 
 @pytest.fixture
@@ -56,12 +31,6 @@ def wire(postgres: Database) -> Iterator[psycopg.Connection[Any]]:
     with postgres.connect() as connection:
         connection.execute(sql.SQL("listen {}").format(sql.Identifier(f"millrace_{postgres.schema}")))
         yield connection
-
-
-def test_another_process_hears_of_a_queue(store: Bare, postgres: Database, opened: Opener) -> None:
-    ear = listening(opened(postgres.url()))
-    store.changed("mail")
-    assert ear.hears()
 
 
 def test_ones_own_process_hears_at_once_and_only_once(store: Bare, wire: psycopg.Connection[Any]) -> None:
@@ -138,58 +107,6 @@ def test_with_notify_off_nothing_is_sent_and_this_process_still_hears(
     assert list(wire.notifies(timeout=0.1)) == []
 
 
-def test_with_listen_off_there_is_no_listener_and_this_process_still_hears(postgres: Database, opened: Opener) -> None:
-    store, ear = opened(postgres.url(listen="off")), Ear()
-    watch = store.watch(ear)
-    store.changed("mail")
-    assert ear.times == 1
-    assert not watch.live
-    assert postgres.run("select 1 from pg_stat_activity where application_name = 'millrace listens'") == []
-
-
-def test_a_watch_that_is_closed_hears_no_more_and_the_last_one_ends_the_listener(
-    store: Bare, postgres: Database
-) -> None:
-    calls: list[int] = []
-    first, second = store.watch(lambda: calls.append(1)), store.watch(Ear())
-    first.close()
-    first.close()
-    calls.clear()
-    store.changed("mail")
-    assert calls == []
-    second.close()
-    until(lambda: postgres.run("select 1 from pg_stat_activity where application_name = 'millrace listens'") == [])
-
-
-def test_a_callback_that_fails_keeps_no_other_from_hearing(store: Bare, caplog: pytest.LogCaptureFixture) -> None:
-    def fail() -> None:
-        raise LookupError
-
-    store.watch(fail)
-    ear = listening(store)
-    store.changed()
-    assert ear.hears()
-    assert "a callback of watch() failed" in caplog.text
-
-
-def test_a_watch_may_be_closed_by_its_own_callback(store: Bare) -> None:
-    closed = threading.Event()
-
-    def close() -> None:
-        watch.close()
-        closed.set()
-
-    watch = store.watch(lambda: None)
-    watch.on_change = close  # type: ignore[attr-defined]
-    store.changed()
-    assert closed.wait(PATIENCE)
-
-
-def test_a_server_that_is_not_there_cannot_be_watched(opened: Opener) -> None:
-    with pytest.raises(StoreUnavailable, match="cannot be reached"):
-        opened("postgresql://127.0.0.1:1/jobs").watch(lambda: None)
-
-
 # -- jobs that end
 
 
@@ -232,27 +149,6 @@ def test_a_script_that_ends_with_its_store_open_has_told_of_its_jobs(
 
 
 # -- a listener whose connection is lost
-
-
-def test_after_a_reconnect_it_listens_again_and_tells_to_look_once(cluster: Cluster, opened: Opener) -> None:
-    ear = listening(opened(cluster.url()))
-    assert cluster.terminate_all() >= 1
-    assert ear.hears()
-    opened(cluster.url()).changed("mail")
-    assert ear.hears()
-
-
-def test_while_the_server_cannot_be_reached_a_watch_says_that_no_hints_come(cluster: Cluster, opened: Opener) -> None:
-    ear = Ear()
-    watch = opened(cluster.url()).watch(ear)
-    assert ear.hears()
-    assert watch.live
-    cluster.stop("immediate")
-    try:
-        until(lambda: not watch.live)
-    finally:
-        cluster.start()
-    until(lambda: watch.live)
 
 
 def test_a_listener_on_a_network_that_has_gone_silent_finds_out(cluster: Cluster) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from millrace.stores.postgres.arrays import Array, Bigints, Booleans, Doubles, Strings, Uuid, Uuids
 from millrace.stores.postgres.session import Session
 from millrace.stores.postgres.texts import Texts
+from millrace.testing import ManualClock
 from tests.servers.databases import Database
 from tests.stores.postgres.lines.conftest import Bare, Opener, ask
 
@@ -105,3 +106,24 @@ def test_light_commits_do_not_wait_for_the_disk_and_others_do(opened: Opener, po
     light = opened(postgres.url(**sure, claim_commit="off"))
     assert light.write(ask(setting)) == "off"
     assert light.write(ask("select current_setting('synchronous_commit')")) == "on"
+
+
+def test_a_store_with_a_clock_gives_its_time_to_statements(postgres: Database, opened: Opener) -> None:
+    clock = ManualClock()
+    assert opened(postgres.url(), clock).write(ask("select {now}")) == clock.now()
+
+
+# -- what is set of one
+
+
+def test_nothing_of_ours_is_left_set_for_a_poolers_next_client(store: Bare) -> None:
+    changed = "select count(*) from pg_settings where source = 'session' and name not like 'client_%%'"
+    assert store.write(ask(changed)) == 0
+
+
+def test_read_committed_whatever_the_role_says(postgres: Database, opened: Opener) -> None:
+    postgres.run("alter role current_user set default_transaction_isolation = 'serializable'")
+    try:
+        assert opened(postgres.url()).write(ask("select current_setting('transaction_isolation')")) == "read committed"
+    finally:
+        postgres.run("alter role current_user reset default_transaction_isolation")

@@ -32,7 +32,7 @@ def test_a_question_mark_in_a_password_begins_no_query() -> None:
 
 
 def test_every_setting_but_the_place_can_stand_in_a_url() -> None:
-    assert set(Settings.__dataclass_fields__) - {"conninfo", "url"} == set(OPTIONS)
+    assert set(Settings.__dataclass_fields__) - {"conninfo", "url", "pool", "made_in"} == set(OPTIONS)
 
 
 def test_what_is_not_said_has_its_default() -> None:
@@ -47,6 +47,7 @@ def test_what_is_not_said_has_its_default() -> None:
     [
         ("listen=perhaps", "give on or off"),
         ("deadline=soon", "give seconds"),
+        ("migrate=later", "give auto or manual"),
         ("deadline=0", "give seconds"),
         ("read_deadline=inf", "give seconds"),
         ("schema=jobs&schema=more", "given twice"),

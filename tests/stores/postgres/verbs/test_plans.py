@@ -9,7 +9,20 @@ from typing import Any, LiteralString, cast
 import psycopg
 import pytest
 
-from millrace.stores.postgres import PostgresStore, attempts, changing, claim, finish, insert, leases, retention, rows
+from millrace.stores.postgres import (
+    PostgresStore,
+    attempts,
+    changing,
+    claim,
+    finish,
+    insert,
+    keys,
+    leases,
+    limited,
+    retention,
+    rows,
+    transfer,
+)
 from millrace.stores.postgres.connection import PINS, connect
 from millrace.stores.postgres.texts import Texts
 from millrace.stores.postgres.url import read_url
@@ -21,6 +34,7 @@ TYPES: Mapping[str, str] = (
     dict.fromkeys(("worker", "limit", "lease", "number", "now", "retention", "dead_retention", "due", "most"), "bigint")
     | dict.fromkeys(("claims", "states", "delays", "back", "kept", "kept_cancelled", "priorities"), "bigint[]")
     | dict.fromkeys(("attempts", "crashes", "dues", "floors", "ats", "levels", "leases"), "bigint[]")
+    | dict.fromkeys(("started", "times", "revs"), "bigint[]")
     | dict.fromkeys(("results", "reasons", "types", "errors", "traces", "kinds", "tasks", "queues"), "text[]")
     | dict.fromkeys(("args", "keys", "tags", "options", "messages", "names", "data"), "text[]")
     | {
@@ -53,6 +67,10 @@ STATEMENTS: Mapping[str, tuple[str, Mapping[str, str], tuple[str, ...]]] = {
     "claim from a floor": (claim.FLOORED, {"leases": "text"}, ("due >= t.floor", "Tid Scan on job j")),
     "look": (claim.LOOK, {}, ("job_due", "job_ready")),
     "promote": (claim.PROMOTE, {}, ("job_due", "Tid Scan on job")),
+    "change holders": (keys.CHANGE, {}, ("Index Scan using job_pkey on job j",)),
+    "free keys": (keys.FREE, {}, ("Index Scan using job_pkey on job j",)),
+    "who holds keys": (keys.HOLDERS, {}, ("job_lock",)),
+    "undo an insert": (insert.UNDO, {}, ("Index Scan using job_pkey", "attempt_pkey", "log_pkey", "tag_pkey")),
     "complete": (finish.COMPLETE, {}, ("Index Scan using job_pkey on job j",)),
     "complete and delete": (finish.AWAY, {}, ("Index Scan using job_pkey", "attempt_pkey", "log_pkey", "tag_pkey")),
     "mixed outcomes": (finish.END, {}, ("Index Scan using job_pkey", "attempt_pkey", "log_pkey", "tag_pkey")),
@@ -65,6 +83,20 @@ STATEMENTS: Mapping[str, tuple[str, Mapping[str, str], tuple[str, ...]]] = {
     "reschedule": (changing.RESCHEDULE, {}, ("Index Scan using job_pkey",)),
     "delete": (changing.DELETE, {}, ("Index Scan using job_pkey", "attempt_pkey", "log_pkey", "tag_pkey")),
     "read": (rows.ROWS, {}, ("Index Scan using job_pkey",)),
+    "insert with limits": (insert.GROUPED, {"groups": "text[]"}, ("Function Scan on u",)),
+    "queues with limits": (limited.OPEN, {}, ("job_ready", "job_lease", "job_due")),
+    "groups of a queue": (limited.GROUPS, {}, ("Index Only Scan using job_group", "Index Scan using job_group")),
+    "more of a group": (limited.MORE, {"group": "text", "task": "text", "seen": "bigint"}, ("job_group",)),
+    "jobs without a group": (
+        limited.PLAIN,
+        {"priority": "bigint", "id": "uuid"},
+        ("ROW(due, id) >", "Index Scan using job_ready"),
+    ),
+    "what runs of groups": (limited.RUNNING, {}, ("job_running",)),
+    "buckets": (limited.BUCKETS, {}, ()),
+    "spend": (limited.SPEND, {"debts": "bigint[]", "fulls": "bigint[]"}, ("bucket_full",)),
+    "claim what was chosen": (claim.TAKE, {"leases": "text"}, ("job_pkey", "Tid Scan on job j")),
+    "export": (transfer.NEXT, {"above": "uuid"}, ("job_pkey",)),
     "log": (attempts.ADD_LOGS, {}, ("Index Scan using job_pkey",)),
 }
 SIZES = (0, 10, 100_000)
@@ -90,9 +122,11 @@ def test_every_statement_goes_by_index_and_by_place(store: PostgresStore, postgr
     assert store.depth() == 0
     postgres.run("truncate {s}.job, {s}.attempt, {s}.log, {s}.tag")
     fill(postgres, size)
-    pins = " ".join(f"-c {pin}" for pin in PINS)
+    pins = " ".join(f"-c {name}={value}" for name, value in PINS.items())
     with psycopg.connect(postgres.server, autocommit=True, options=pins) as connection:
         told = {name: plan(connection, text, {**TYPES, **types}) for name, (text, types, _) in STATEMENTS.items()}
+    for name in ("groups of a queue", "more of a group", "what runs of groups"):
+        assert not re.search(r"job_(ready|lease)\b", told[name]), f"{name} goes by what holds other jobs:\n{told[name]}"
     for name, (_, _, wanted) in STATEMENTS.items():
         assert not re.search(r"Seq Scan on (job|attempt|log|tag)\b", told[name]), f"{name}:\n{told[name]}"
         assert not re.search(r"Hash Join|Merge Join|Bitmap", told[name]), f"{name}:\n{told[name]}"
@@ -104,8 +138,7 @@ def test_every_statement_goes_by_index_and_by_place(store: PostgresStore, postgr
 def test_our_own_connections_are_pinned_to_such_plans(postgres: Database) -> None:
     connection = connect(read_url(postgres.url()))
     try:
-        for pin in PINS:
-            name, value = pin.split("=")
+        for name, value in PINS.items():
             assert connection.rows(f"show {name}", {}) == [(value,)]
     finally:
         connection.close()

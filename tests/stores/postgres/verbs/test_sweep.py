@@ -115,7 +115,7 @@ class Ticking:
 def ticking(store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> Ticking:
     """The clock of a store's looks. All are slow for dead rows, and each kind has been at the front once."""
     monkeypatch.setattr("millrace.stores.postgres.sweep._MANY_DEAD", 0)
-    monkeypatch.setattr("millrace.stores.postgres.sweep._TIMES", 1000)
+    monkeypatch.setattr("millrace.stores.postgres.pace.TIMES", 1000)
     clock = Ticking()
     store.watch_sweeps(clock)
     look_at_all(store)

@@ -10,7 +10,7 @@ import pytest
 
 from millrace.conformance.bench import Bench
 from millrace.ids import new_id
-from millrace.messages import NewRow
+from millrace.messages import JobFilter, NewRow
 from millrace.states import RETRYABLE, JobState
 from millrace.stores.postgres import PostgresStore
 from tests.servers.databases import Database
@@ -130,3 +130,78 @@ def test_a_deleted_holder_frees_its_key_for_the_next_of_a_long_line(bench: Bench
         assert store.insert([row("k")]).existing[0].row.id == id
         store.cancel([id], frozenset({JobState.PENDING}), retention=0)
         assert bench.is_gone(id)
+
+
+def test_a_holder_that_is_claimed_between_the_look_and_the_change_is_told_as_it_runs(
+    bench: Bench, postgres: Database
+) -> None:
+    id = bench.add(unique_key="k", args=b"[1]")
+    with psycopg.connect(postgres.server, options=f"-c search_path={postgres.schema}") as connection:
+        connection.execute("update job set state = 2, claim = 1, started_at = 1 where id = %s", [id.hex()])
+        change = InThread(lambda: bench.store.insert([bench.row(unique_key="k", args=b"[2]", on_conflict="replace")]))
+        until(lambda: blocked(postgres))
+        connection.commit()
+        told = change.answer().existing[0].row
+    assert (told.id, told.state, told.args) == (id, JobState.RUNNING, b"[1]")
+    assert bench.job(id).args == b"[1]"
+
+
+def test_a_holder_that_ends_between_the_look_and_the_change_lets_the_new_job_in(
+    bench: Bench, postgres: Database
+) -> None:
+    id = bench.add(unique_key="k")
+    fresh = bench.row(unique_key="k", args=b"[2]", on_conflict="debounce")
+    with psycopg.connect(postgres.server, options=f"-c search_path={postgres.schema}") as connection:
+        connection.execute("delete from job where id = %s", [id.hex()])
+        change = InThread(lambda: bench.store.insert([fresh]))
+        until(lambda: blocked(postgres))
+        connection.commit()
+        assert change.answer().existing == {}
+    assert bench.job(fresh.id).args == b"[2]"
+
+
+def test_a_job_that_is_retried_while_its_key_is_taken_over_keeps_it(bench: Bench, postgres: Database) -> None:
+    id = bench.bring(JobState.FAILED, unique_key="k", options=b'{"until":"started"}')
+    with psycopg.connect(postgres.server, options=f"-c search_path={postgres.schema}") as connection:
+        connection.execute(
+            "update job set state = 1, started_at = null, rev = rev + 1, lock_key = unique_key where id = %s",
+            [id.hex()],
+        )
+        insert = InThread(lambda: bench.store.insert([bench.row(unique_key="k")]))
+        until(lambda: blocked(postgres))
+        connection.commit()
+        assert insert.answer().existing[0].row.id == id
+
+
+def test_bulk_changes_of_the_same_holders_in_opposite_orders_do_not_deadlock(
+    bench: Bench, store: PostgresStore
+) -> None:
+    keys = [f"k{n}" for n in range(100)]
+    store.insert([row(key) for key in keys])
+    start = threading.Barrier(2)
+
+    def change(step: int) -> int:
+        start.wait(30)
+        rows = [bench.row(unique_key=key, args=b"[1]", on_conflict="replace") for key in keys[::step]]
+        return sum(len(store.insert(rows).existing) for _ in range(10))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(change, (1, -1))) == [1000, 1000]
+    jobs, _ = store.page(JobFilter(), limit=1000)
+    assert {job.rev for job in jobs} == {20}
+
+
+def test_one_that_rejects_is_refused_by_a_holder_of_another_transaction(
+    store: PostgresStore, postgres: Database
+) -> None:
+    holder = row("k")
+    rows = [row("a"), NewRow(id=new_id(), task="work", queue="q", args=b"{}", unique_key="k", on_conflict="reject")]
+    store.depth()
+    with psycopg.connect(postgres.server) as connection:
+        store.insert_on(connection, [holder])
+        insert = InThread(lambda: store.insert(rows))
+        until(lambda: blocked(postgres))
+        connection.commit()
+        answer = insert.answer()
+    assert (answer.refused, answer.existing[1].row.id) == (1, holder.id)
+    assert store.get([each.id for each in rows]) == [None, None]

@@ -1,25 +1,21 @@
-"""A call ends by its deadline whatever the server or the network does; a server that has been away is found again."""
+"""What a Redis server may do to a call, and what the next one finds; beside what all stores on a server do alike."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from millrace.errors import ConfigurationError, SchemaMismatch, StoreUnavailable
-from millrace.stores.redis import line
-from millrace.stores.redis.session import Session
-from millrace.stores.redis.wire import Connection, connect
+from millrace.stores.redis.wire import Connection
 from tests.servers.proxy import Proxy
-from tests.servers.redisinstallations import newest_redis
 from tests.servers.redisserver import RedisServer
+from tests.stores.lines.calls import fails
 from tests.stores.redis.lines.conftest import Bare, Opener, ask, lua, run, until
 
 PING = ask("PING")
-SOON = 30.0  # seconds: far above what is asked for, far below what TCP would take
 
 
 @pytest.fixture
@@ -30,26 +26,11 @@ def proxy(redis_server: RedisServer) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def mortal() -> Iterator[RedisServer]:
-    """A server that a test may kill."""
-    with RedisServer(newest_redis()) as started:
-        yield started
-
-
-@pytest.fixture
 def near(redis_server: RedisServer, proxy: Proxy, opened: Opener) -> Bare:
     """A store behind the proxy, connected, in a hurry."""
     store = opened(redis_server.url(port=proxy.port, deadline="0.5", read_deadline="0.5", connect_deadline="1"))
     store.migrate()
     return store
-
-
-def fails(call: Callable[[], Any], said: str) -> None:
-    """See that a call fails soon."""
-    before = time.monotonic()
-    with pytest.raises(StoreUnavailable, match=said):
-        call()
-    assert time.monotonic() - before < SOON
 
 
 def writes(store: Bare) -> bool:
@@ -63,32 +44,11 @@ def writes(store: Bare) -> bool:
 # -- silence
 
 
-def test_a_write_on_a_silent_network_ends_and_its_effect_is_unknown(near: Bare, proxy: Proxy) -> None:
-    proxy.turn("silent")
-    fails(lambda: near.write(PING), r"did not answer within 0\.5 s.*effect is unknown")
-    proxy.turn("well")
-    assert near.write(PING) == b"PONG"
-
-
 def test_a_late_answer_is_not_taken_for_the_next_calls(near: Bare, proxy: Proxy) -> None:
     proxy.turn("silent")
     fails(lambda: near.write(ask("ECHO", "late")), "did not answer")
     proxy.turn("well")
     assert near.write(ask("ECHO", "next")) == b"next"
-
-
-def test_a_beat_ends_by_its_own_deadline(near: Bare, proxy: Proxy) -> None:
-    near.begin_work(1)
-    assert near.beat(PING, within=5) == b"PONG"
-    proxy.turn("silent")
-    fails(lambda: near.beat(PING, within=0.1), r"did not answer within 0\.1 s")
-
-
-def test_a_read_on_a_silent_network_ends(near: Bare, proxy: Proxy) -> None:
-    near.begin_work(1)
-    assert near.read(PING) == b"PONG"
-    proxy.turn("silent")
-    fails(lambda: near.read(PING), r"did not answer within 0\.5 s")
 
 
 def test_connecting_to_a_silent_server_ends(redis_server: RedisServer, proxy: Proxy, opened: Opener) -> None:
@@ -105,72 +65,7 @@ def test_a_server_that_does_nothing_is_left_by_the_deadline(near: Bare, redis_se
     assert near.write(PING) == b"PONG"
 
 
-def test_closing_does_not_wait_for_a_silent_network_longer_than_the_deadline(near: Bare, proxy: Proxy) -> None:
-    proxy.turn("silent")
-    failures: list[StoreUnavailable] = []
-
-    def call() -> None:
-        try:
-            near.write(PING)
-        except StoreUnavailable as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    until(lambda: proxy.hits)
-    before = time.monotonic()
-    near.close()
-    thread.join()
-    assert time.monotonic() - before < SOON
-    assert len(failures) == 1
-
-
 # -- lost connections
-
-
-@pytest.mark.parametrize("mode", ["cutting", "halving", "resetting"])
-def test_a_write_whose_reply_is_lost_is_not_repeated_by_itself(near: Bare, proxy: Proxy, mode: Any) -> None:
-    runs: list[bool] = []
-
-    def body(session: Session) -> None:
-        runs.append(session.again)
-        proxy.turn(mode)
-        session.command("PING")
-
-    fails(lambda: near.write(body), "effect is unknown")
-    assert runs == [False]
-
-
-def test_a_body_that_may_be_repeated_is_and_learns_of_it(near: Bare, proxy: Proxy) -> None:
-    runs: list[bool] = []
-
-    def body(session: Session) -> None:
-        runs.append(session.again)
-        if not session.again:
-            proxy.turn("cutting")
-        try:
-            session.command("PING")
-        finally:
-            proxy.turn("well")
-
-    near.write(body, repeatable=True)
-    assert runs == [False, True]
-
-
-def test_a_connection_that_was_ended_while_idle_is_replaced_before_anything_is_sent(
-    redis_server: RedisServer, opened: Opener
-) -> None:
-    store = opened(redis_server.url())
-    store.begin_work(1)
-    calls: list[Callable[[], Any]] = [
-        lambda: store.write(PING),
-        lambda: store.read(PING),
-        lambda: store.beat(PING, within=5),
-    ]
-    for call in calls:
-        call()
-    assert redis_server.end_sessions() >= 3
-    assert [call() for call in calls] == [b"PONG"] * 3
 
 
 def test_an_answer_that_was_interrupted_is_not_left_for_the_next_call(
@@ -186,77 +81,6 @@ def test_an_answer_that_was_interrupted_is_not_left_for_the_next_call(
     with pytest.raises(KeyboardInterrupt):
         near.write(ask("ECHO", "mine"))
     assert near.write(ask("ECHO", "yours")) == b"yours"
-
-
-# -- a server that is away
-
-
-def test_a_producer_waits_for_a_server_that_restarts_and_a_worker_does_not(mortal: RedisServer, opened: Opener) -> None:
-    patient, near = opened(mortal.url(deadline="60")), opened(mortal.url())
-    patient.write(PING)
-    near.begin_work(1)
-    near.beat(PING, within=5)
-    mortal.kill()
-    fails(lambda: near.beat(PING, within=5), "cannot be reached|was lost")
-    answers: list[Any] = []
-    thread = threading.Thread(target=lambda: answers.append(patient.write(PING, repeatable=True)))
-    thread.start()
-    mortal.start()
-    thread.join()
-    assert answers == [b"PONG"]
-
-
-def test_a_server_that_was_never_there_is_told_at_once_and_no_password_with_it(opened: Opener) -> None:
-    store = opened("redis://ann:s3cret@127.0.0.1:1/0?deadline=600")
-    with pytest.raises(StoreUnavailable, match=r"cannot be reached.*see that it runs") as told:
-        store.write(PING)
-    assert "s3cret" not in str(told.value)
-    fails(lambda: store.write(PING), "cannot be reached")
-
-
-def test_closing_ends_the_wait_for_a_server(mortal: RedisServer, opened: Opener) -> None:
-    waiting = opened(mortal.url(deadline="600"))
-    waiting.write(PING)
-    failed = threading.Event()
-
-    def call() -> None:
-        try:
-            waiting.write(PING, repeatable=True)
-        except StoreUnavailable:
-            failed.set()
-
-    mortal.kill()
-    try:
-        thread = threading.Thread(target=call)
-        thread.start()
-        waiting.close()
-        thread.join()
-    finally:
-        mortal.start()
-    assert failed.is_set()
-
-
-def test_a_server_that_is_away_is_not_tried_by_every_call(
-    mortal: RedisServer, opened: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = opened(mortal.url())
-    store.write(PING)
-    tries: list[int] = []
-
-    def counting(*args: Any, **kwargs: Any) -> Connection:
-        tries.append(1)
-        return connect(*args, **kwargs)
-
-    monkeypatch.setattr(line, "connect", counting)
-    mortal.kill()
-    try:
-        for _ in range(200):
-            with pytest.raises(StoreUnavailable, match="cannot be reached"):
-                store.beat(lambda _: pytest.fail("it is not there"), within=5)
-    finally:
-        mortal.start()
-    assert 1 <= len(tries) < 100
-    assert store.write(PING) == b"PONG"
 
 
 # -- what the server refuses

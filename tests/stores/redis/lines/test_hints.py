@@ -1,50 +1,21 @@
-"""Hints: a process hears of its own changes at once, of others' by its server, and of none while that is away."""
+"""Hints as a Redis server publishes them: to whom which are told, and by whom they are heard."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 
 import pytest
 
-from millrace.errors import StoreUnavailable
 from millrace.stores.redis.keyspace import Keyspace
 from millrace.stores.redis.listener import Listener
 from millrace.stores.redis.url import read_url
 from millrace.stores.watchdog import Watchdog
 from tests.servers.proxy import Proxy
-from tests.servers.redisinstallations import newest_redis
 from tests.servers.redisserver import RedisServer
 from tests.servers.redisspaces import RedisSpace
+from tests.stores.lines.calls import Ear, listening
 from tests.stores.redis.lines.conftest import Bare, Opener, ask, until
-
-PATIENCE = 20.0  # seconds: bounds a failure, measures nothing
-
-
-class Ear:
-    """A callback that counts, and can be waited for."""
-
-    def __init__(self) -> None:
-        self._heard = threading.Semaphore(0)
-        self.times = 0
-
-    def __call__(self) -> None:
-        self.times += 1
-        self._heard.release()
-
-    def hears(self) -> bool:
-        """Wait until it is called once more."""
-        return self._heard.acquire(timeout=PATIENCE)
-
-
-def listening(store: Bare) -> Ear:
-    """Watch, and wait until what others do is heard."""
-    ear = Ear()
-    store.watch(ear)
-    assert ear.hears()
-    return ear
 
 
 def script(space: RedisSpace) -> str:
@@ -58,24 +29,11 @@ def script(space: RedisSpace) -> str:
     )
 
 
-@pytest.fixture
-def mortal() -> Iterator[RedisServer]:
-    """A server that a test may kill."""
-    with RedisServer(newest_redis()) as started:
-        yield started
-
-
 def test_another_process_hears_of_a_job(store: Bare, main_redis: RedisSpace) -> None:
     store.begin_work(1)  # so it hears of jobs alone, and of none of the ends
     ear = listening(store)
     subprocess.run([sys.executable, "-c", script(main_redis)], check=True)
     assert ear.hears()
-
-
-def test_ones_own_process_hears_at_once(store: Bare) -> None:
-    ear = listening(store)
-    store.changed("mail")
-    assert ear.times == 2
 
 
 def test_who_waits_for_ends_hears_of_them_and_a_worker_does_not(
@@ -100,61 +58,7 @@ def test_another_prefix_is_not_heard(store: Bare, main_redis: RedisSpace) -> Non
     assert ear.times == 2
 
 
-def test_with_listen_off_there_is_no_listener_and_this_process_still_hears(
-    main_redis: RedisSpace, opened: Opener
-) -> None:
-    store, ear = opened(main_redis.url(listen="off")), Ear()
-    watch = store.watch(ear)
-    store.changed("mail")
-    assert ear.times == 1
-    assert not watch.live
-    assert store.write(ask("PUBLISH", main_redis.key("wake"), "mail")) == 0
-
-
-def test_a_watch_that_is_closed_hears_no_more_and_the_last_one_ends_the_listener(
-    store: Bare, main_redis: RedisSpace
-) -> None:
-    first = Ear()
-    one, two = store.watch(first), store.watch(lambda: None)
-    assert first.hears()
-    one.close()
-    one.close()
-    before = first.times
-    store.changed("mail")
-    assert first.times == before
-    two.close()
-    until(lambda: store.write(ask("PUBLISH", main_redis.key("wake"), "mail")) == 0)
-
-
-def test_a_server_that_is_not_there_cannot_be_watched(opened: Opener) -> None:
-    with pytest.raises(StoreUnavailable, match="cannot be reached"):
-        opened("redis://127.0.0.1:1").watch(lambda: None)
-
-
 # -- a listener whose connection is lost
-
-
-def test_after_a_reconnect_it_listens_again_and_tells_to_look_once(redis_server: RedisServer, opened: Opener) -> None:
-    store = opened(redis_server.url())
-    ear = listening(store)
-    assert redis_server.end_sessions() >= 1
-    assert ear.hears()
-    assert store.write(ask("PUBLISH", "{millrace}:wake", "mail")) == 1
-    assert ear.hears()
-    assert ear.times == 3
-
-
-def test_while_the_server_cannot_be_reached_a_watch_says_that_no_hints_come(
-    mortal: RedisServer, opened: Opener
-) -> None:
-    ear = Ear()
-    watch = opened(mortal.url()).watch(ear)
-    assert ear.hears()
-    assert watch.live
-    mortal.kill()
-    until(lambda: not watch.live)
-    mortal.start()
-    until(lambda: watch.live)
 
 
 def test_a_listener_on_a_network_that_has_gone_silent_finds_out(redis_server: RedisServer) -> None:

@@ -13,7 +13,7 @@ from millrace.stores.redis.settings import Settings
 from tests.servers.rediscertificate import Certificate, why_no_tls
 from tests.servers.redisclient import RedisClient
 from tests.servers.rediscluster import RedisCluster
-from tests.servers.redisinstallations import newest_redis
+from tests.servers.redisinstallations import newest_redis, redis_with_tls
 from tests.servers.redisserver import RedisServer
 from tests.servers.redisspaces import RedisSpace
 from tests.stores.redis.lines.conftest import Opener, ask, lua, run
@@ -201,10 +201,10 @@ def test_by_a_socket(redis_server: RedisServer, opened: Opener) -> None:
 
 
 def test_by_tls_and_only_where_the_certificate_is_trusted(tmp_path: Path, opened: Opener) -> None:
-    if reason := why_no_tls(newest_redis()):
+    if reason := why_no_tls(redis_with_tls()):
         pytest.skip(reason)
     certificate = Certificate.made_in(tmp_path)
-    with RedisServer(newest_redis(), tls=certificate.settings()) as server:
+    with RedisServer(redis_with_tls(), tls=certificate.settings()) as server:
         trusting = opened(server.url(ssl_ca_certs=str(certificate.file)))
         trusting.begin_work(1)
         assert [trusting.write(run(SET)) for _ in range(3)] == [b"OK"] * 3

@@ -134,7 +134,7 @@ def test_what_is_no_insert_waits_for_nobody(followed: RedisServer, opened: Opene
     ],
 )
 def test_what_a_server_says_of_its_disk_is_understood(told: bytes, confirmed: bool) -> None:  # noqa: FBT001
-    """Only Redis 7.2 and Valkey answer WAITAOF: here they are played by a socket."""
+    """Answers that a server gives seldom: here one is played by a socket. `test_waiting` has the real ones."""
     ours, theirs = socket.socketpair()
     connection = Connection(ours, wait="fsync")
     theirs.sendall(b"+OK\r\n" + told)

@@ -44,6 +44,20 @@ def test_much_is_cut_into_wholes_of_one_trip(bench: Bench, session: Session, cou
     assert counting.trips == [["insert"] * 3, ["claim"] * 2, ["extend"] * 2, ["log"] * 2, ["complete"] * 2]
 
 
+def test_of_a_large_insert_nothing_is_written_behind_what_rejects(
+    bench: Bench, session: Session, counting: Counting
+) -> None:
+    insert(session, [bench.row(unique_key="held")])
+    counting.trips.clear()
+    rows = [bench.row(unique_key=f"key {number}", on_conflict="reject") for number in range(1300)]
+    rows[700] = bench.row(unique_key="held", on_conflict="reject")
+    answer = insert(session, rows)
+
+    assert (answer.refused, answer.kept) == (700, 500)
+    assert counting.trips == [["insert"], ["insert"]]
+    assert bench.store.depth() == 501
+
+
 def test_large_jobs_are_cut_by_their_size(bench: Bench, session: Session, counting: Counting) -> None:
     rows = [bench.row(args=b'"' + b"x" * (5 << 20) + b'"') for _ in range(7)]
     assert insert(session, rows).existing == {}

@@ -206,7 +206,7 @@ def test_a_user_who_may_not_write_is_told_what_and_why(public_folder: Path, made
         said = nobody.hear()
         nobody.leave()
 
-    assert said.startswith(f"StoreUnavailable: {path} cannot be written: ")
+    assert said.startswith(f"ConfigurationError: {path} cannot be written: ")
     assert blamed.format(folder=folder) in said
     assert f"owner {os.getuid()}, mode {made.get('file') or made['folder']:o}, this process is user 65534" in said
     assert sorted(item.name for item in folder.iterdir()) == ["jobs.db"], "nothing may be left beside it"
@@ -220,7 +220,8 @@ def test_a_user_who_may_not_even_look_is_told_where(public_folder: Path) -> None
         said = nobody.hear()
         nobody.leave()
 
-    assert said.startswith(f"StoreUnavailable: {folder}/jobs.db cannot be reached: Permission denied for user 65534; ")
+    why = "cannot be reached: Permission denied for user 65534; "
+    assert said.startswith(f"ConfigurationError: {folder}/jobs.db {why}")
 
 
 MOUNTS = """\

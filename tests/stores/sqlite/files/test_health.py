@@ -177,6 +177,7 @@ def test_a_check_changes_nothing(database: Database, path: str) -> None:
         ("sqlite:////var/lib/jobs.db", "/var/lib/jobs.db", {}),
         ("sqlite:///a%20b%23c.db", "a b#c.db", {}),
         ("sqlite:///jobs.db?synchronous=normal&prefix=acme_", "jobs.db", {"synchronous": "normal", "prefix": "acme_"}),
+        ("sqlite:///jobs.db?synchronous=NORMAL", "jobs.db", {"synchronous": "normal"}),
         ("sqlite:///jobs.db?deadline=2.5&reserve=off", "jobs.db", {"deadline": 2.5, "reserve": False}),
         ("sqlite:///jobs.db?reserve=1&network=allow", "jobs.db", {"reserve": True, "network": "allow"}),
         ("sqlite:///jobs.db?driver=apsw", "jobs.db", {"driver": "apsw"}),

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from millrace.errors import SchemaMismatch
-from millrace.stores.sqlite import migrations
+from millrace.messages import NewRow
+from millrace.stores.sqlite import SQLiteStore, migrations
 from millrace.stores.sqlite.connection import Connection, Driver, StandardConnection
 from millrace.stores.sqlite.database import Database
 from millrace.stores.sqlite.migrations import STEPS, VERSION, Step
@@ -52,11 +53,13 @@ def run(path: str, *statements: str) -> None:
 
 
 def test_the_first_use_makes_everything_and_says_so_once(database: Database) -> None:
-    assert database.migrate() == ["schema 1: create the tables of version 1"]
+    done = database.migrate()
+    assert done == [f"schema {step.version}: {step.summary}" for step in STEPS]
+    assert done[0] == "schema 1: create the tables of version 1"
     assert database.migrate() == []
 
     found = database.read(meta)
-    assert (found["schema"], found["min_reader"]) == ("1", "1")
+    assert (found["schema"], found["min_reader"]) == (str(VERSION), str(max(step.min_reader for step in STEPS)))
     assert int(found["created"]) > 1_700_000_000_000_000
     assert len(found["epoch"]) == 16
 
@@ -64,7 +67,7 @@ def test_the_first_use_makes_everything_and_says_so_once(database: Database) -> 
 def test_what_a_verb_has_made_is_still_told_by_migrate(database: Database) -> None:
     database.write(add_more)
 
-    assert len(database.migrate()) == 1
+    assert len(database.migrate()) == len(STEPS)
 
 
 def test_a_second_opening_changes_nothing(path: str, opener: Opener) -> None:
@@ -92,13 +95,13 @@ def test_many_starters_at_once_agree(path: str, opener: Opener) -> None:
         for starter in starters:
             starter.__exit__(None, None, None)
 
-    assert sorted(done) == ["0", "0", "0", "1"]
+    assert sorted(done) == ["0", "0", "0", str(len(STEPS))]
     assert opener(path).write(add_more) == 0
 
 
 @pytest.mark.usefixtures("future")
 def test_a_new_file_takes_all_steps_at_once(database: Database) -> None:
-    assert len(database.migrate()) == 3
+    assert len(database.migrate()) == len(STEPS) + 2
     assert database.read(meta)["schema"] == str(VERSION + 2)
 
 
@@ -112,9 +115,9 @@ def test_an_older_file_is_brought_up_step_by_step(
 
     database = opener(path, driver=driver)
 
-    assert database.migrate() == ["schema 2: add a column", "schema 3: add a table"]
+    assert database.migrate() == [f"schema {VERSION + 1}: add a column", f"schema {VERSION + 2}: add a table"]
     assert database.read(count_locks) == 1
-    assert database.read(meta)["min_reader"] == "3"
+    assert database.read(meta)["min_reader"] == str(VERSION + 2)
 
 
 def test_a_step_that_fails_leaves_those_before_it_done(
@@ -129,7 +132,7 @@ def test_a_step_that_fails_leaves_those_before_it_done(
 
     database = opener(path)
 
-    assert database.migrate() == ["schema 3: add a table"]
+    assert database.migrate() == [f"schema {VERSION + 2}: add a table"]
     assert database.read(lambda c: c.rows("SELECT 1 FROM sqlite_schema WHERE name='millrace_half'")) == []
 
 
@@ -149,7 +152,8 @@ def test_a_newer_schema_that_older_code_would_harm_is_refused(path: str, driver:
     run(path, "UPDATE millrace_meta SET value='7' WHERE key IN ('schema', 'min_reader')")
 
     with pytest.raises(
-        SchemaMismatch, match=r"has schema 7, which only a Millrace of schema 7 or newer may use; this one knows 1\. Up"
+        SchemaMismatch,
+        match=rf"has schema 7, which only a Millrace of schema 7 or newer may use; this one knows {VERSION}\. Up",
     ):
         opener(path, driver=driver).open()
 
@@ -214,7 +218,7 @@ def test_every_table_is_strict_and_bears_the_prefix(database: Database) -> None:
     rows = database.read(lambda connection: connection.rows("SELECT name, sql FROM sqlite_schema WHERE type='table'"))
 
     ours = [(name, sql) for name, sql in rows if not name.startswith("sqlite_")]
-    assert len(ours) == 13
+    assert len(ours) == 17
     assert [name for name, sql in ours if not name.startswith("millrace_") or "STRICT" not in sql] == []
 
 
@@ -236,3 +240,34 @@ def test_opening_costs_one_transaction_and_no_write_once_all_is_made(
 
     assert run_statements == ["BEGIN IMMEDIATE", run_statements[1], "ROLLBACK"]
     assert log.stat().st_size == before
+
+
+def test_keys_of_a_file_of_version_1_are_held_on(path: str) -> None:
+    own = sqlite3.connect(path, isolation_level=None)
+    own.executescript("\n".join(migrations.to_sql("millrace_", 0, STEPS[:1])))
+    own.execute("INSERT INTO millrace_lanes(id,queue,task) VALUES(1,'default','work')")
+    insert = """INSERT INTO millrace_jobs(uid,lane,state,priority,due,created,max_attempts,unique_key,args)
+     VALUES(?,1,?,0,0,0,5,?,x'7b7d')"""
+    for number, (state, key) in enumerate([(2, "live"), (3, "runs"), (5, "ended"), (2, None)]):
+        own.execute(insert, (bytes([number] * 16), state, key))
+    own.close()
+
+    store = SQLiteStore(path)
+    rows = [
+        NewRow(id=bytes([9, n] * 8), task="work", queue="default", args=b"[]", unique_key=key)
+        for n, key in enumerate(("live", "runs", "ended"))
+    ]
+    held = store.insert(rows).existing
+    store.close()
+
+    assert {n: there.row.id[0] for n, there in held.items()} == {0: 0, 1: 1}
+
+
+def test_what_one_step_keeps_out_stays_out_after_later_ones(
+    path: str, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = Step(VERSION + 1, VERSION + 1, "be strict", ())
+    _know(monkeypatch, (*STEPS, strict, Step(VERSION + 2, 1, "add a table", AFTER.statements)))
+
+    assert opener(path).read(meta)["min_reader"] == str(VERSION + 1)
+    assert f"'min_reader', '{VERSION + 1}'" in "\n".join(migrations.to_sql("p_", VERSION + 1, migrations.STEPS))

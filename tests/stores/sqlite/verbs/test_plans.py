@@ -18,7 +18,7 @@ from millrace.messages import QueueSettings
 from millrace.stores.sqlite import SQLiteStore
 from millrace.stores.sqlite.apswire import ApswConnection
 from millrace.stores.sqlite.connection import Connection, Driver, StandardConnection
-from millrace.stores.sqlite.schema import TABLES
+from millrace.stores.sqlite.migrations import STEPS
 from millrace.stores.sqlite.statistics import forget_statistics
 from tests.stores.sqlite.verbs.constants import constants, filled, marks
 
@@ -65,21 +65,39 @@ EXPECTED = {
     "finish.COMPLETE_AWAY": BY_NUMBER,
     "finish.COMPLETE_CAREFULLY": BY_NUMBER,
     "finish.END": BY_NUMBER,
+    "follow.ACTED": BY_NUMBER,
+    "follow.CANCEL": BY_NUMBER,
+    "follow.ENDED": "INDEX jobs_followed (id>?)",
+    "follow.FOLLOWED": "INDEX jobs_uid (uid=?)",
+    "follow.RELEASE": BY_NUMBER,
+    "follow.THERE": "COVERING INDEX jobs_uid (uid=?)",
     "insert.BODIES": "COVERING INDEX jobs_uid (uid=?)",
     "insert.TAGS": "COVERING INDEX jobs_uid (uid=?)",
     "insert.THERE": "INDEX jobs_uid (uid=?)",
+    "keys.CHANGE": BY_NUMBER,
+    "keys.FREE": BY_NUMBER,
+    "keys.HOLDERS": "INDEX jobs_key (unique_key=?)",
+    "keys.HOLD_ON": "INDEX jobs_uid (uid=?)",
+    "keys.IDS": "COVERING INDEX jobs_uid (uid=?)",
+    "keys.TAKE_AGAIN": BY_NUMBER,
     "leases.CANCELLING": "INDEX jobs_lease (lease>?)",
     "leases.EXTEND": BY_NUMBER,
     "leases.FIRST_LEASE": "COVERING INDEX jobs_lease (lease>?)",
     "leases.HELD": BY_NUMBER,
     "leases.KEEP_UNTIL": BY_NUMBER,
     "leases.RESCUE": f"COVERING INDEX jobs_lease (lease<?), {BY_NUMBER}",
+    "limited.CHOSEN": BY_NUMBER,
+    "limited.FIRSTS": f"INDEX jobs_pending (lane=?), {BY_NUMBER}",
+    "limited.LIVE": "INDEX jobs_pending, INDEX jobs_pending (lane>?)",
+    "limited.NEXT": "INDEX jobs_pending (lane=?)",
+    "limited.RUNNING": "COVERING INDEX jobs_lease (lease>?)",
     "listing.ACTIVE_ONES": "INDEX jobs_lease (lease>?)",
     "listing.BELOW": BY_NUMBER,
     "listing.BY_ERROR": BY_NUMBER,
     "listing.BY_KEY": "INDEX jobs_key (unique_key=?)",
     "listing.BY_TAG": BY_NUMBER,
     "listing.DEAD": "INDEX jobs_dead (id<?)",
+    "listing.FREED": "INDEX jobs_freed (unique_key=?)",
     "listing.PENDING": "INDEX jobs_pending (lane>?)",
     "listing.WAITING_ONES": "INDEX jobs_due (due>?)",
     "listing.WINDOW": BY_NUMBER,
@@ -91,9 +109,9 @@ EXPECTED = {
     "retention.MADE": BY_NUMBER,
     "retention.OLD": BY_NUMBER,
     "retention.STILL_OLD": BY_NUMBER,
-    "rows.HOLDERS": "INDEX jobs_key (unique_key=?)",
     "rows.ROWS_BY_ID": BY_NUMBER,
     "rows.ROWS_BY_UID": "INDEX jobs_uid (uid=?)",
+    "transfer.FOLLOWED": "INDEX jobs_uid (uid=?)",
     "transfer.NEXT": BY_NUMBER,
     "transfer.PLACES": "COVERING INDEX jobs_uid (uid=?)",
     "turns.ACTIVE": "COVERING INDEX jobs_lease (lease>?)",
@@ -116,7 +134,7 @@ def made(driver: Driver, mixed: int, delayed: int) -> Connection:
         connection = ApswConnection(":memory:")
     else:
         connection = StandardConnection(sqlite3.connect(":memory:", isolation_level=None))
-    for statement in TABLES:
+    for statement in (statement for step in STEPS for statement in step.statements):
         connection.execute(statement.replace("{p}", PREFIX))
     connection.execute(FILL, (mixed,))
     if delayed:

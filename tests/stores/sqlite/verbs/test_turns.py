@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from millrace.clock import SECOND
-from millrace.conformance.bench import ANN, ENDINGS, Bench
+from millrace.conformance.bench import ANN, BEN, ENDINGS, Bench
+from millrace.groups import Group, encode_group
 from millrace.messages import ClaimRequest, QueueSettings
 from millrace.store import Store
 from millrace.stores.sqlite import SQLiteStore, claim
+from millrace.stores.sqlite.session import Session
+from millrace.testing.clock import ManualClock
 
 
 @pytest.mark.parametrize("queues", [2, 3, 40])
@@ -121,3 +126,19 @@ def test_lanes_made_elsewhere_are_seen_at_once(bench: Bench, path: Path) -> None
         assert bench.claim() == []
     finally:
         other.close()
+
+
+def test_a_look_goes_on_where_another_claims_the_last_job_of_a_limited_lane_meanwhile(
+    bench: Bench, store: SQLiteStore, path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add(group=encode_group(Group(limit=2)))
+    read: Any = Session.values_rows
+
+    def late(*given: Any, **options: Any) -> Any:
+        monkeypatch.setattr(Session, "values_rows", read)
+        assert 1 == len(other.step(BEN, [], [ClaimRequest(1, lease=SECOND)]).claimed)
+        return read(*given, **options)
+
+    with closing(SQLiteStore(path, clock=clock)) as other:
+        monkeypatch.setattr(Session, "values_rows", late)
+        assert [] == list(store.step(ANN, [], [ClaimRequest(1, lease=SECOND)]).claimed)

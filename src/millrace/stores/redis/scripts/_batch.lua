@@ -2,6 +2,8 @@
 -- Needs `common`, and these keys:
 --   meta body result error progress line: tasks: turns serial queues later lease ended all odd: uniq counts tag:
 --   attempts: log: wake ends
+-- Brought along: who is waited for, who of them has ended, and for whom a job waits
+--! keys: followed settle parents:
 -- Nothing is written before `write_batch` or `write_new`, and nothing in them can fail but for want of memory: whoever
 -- gathers has read and checked all that it wants to know.
 
@@ -15,8 +17,9 @@ local function new_batch()
   return {
     gone = {}, fields = {}, -- what goes: members of sets by key, fields of hashes by key,
     keys = {}, forgotten = {}, -- whole keys, and all that jobs have
-    sets = {}, ranks = {}, pushed = {}, most = {}, -- what comes: fields, members with scores, rows and how many stay
+    sets = {}, ranks = {}, pushed = {}, -- what comes: fields, members with scores, and by threes as `push` has it
     entered = {}, left = {}, counts = {}, -- lines, as `gather` has them; a job of each that was left; counts
+    finals = {}, -- how jobs have ended, by id
     told = {}, changed = false, -- queues to tell of, and whether there is anything to tell
   }
 end
@@ -35,8 +38,9 @@ end
 
 -- Add rows to a list, of which the newest `most` are kept.
 local function push(batch, key, most, rows)
-  for _, row in ipairs(rows) do put(batch.pushed, key, row) end
-  batch.most[key] = most
+  local pushed = batch.pushed
+  local last = #pushed
+  pushed[last + 1], pushed[last + 2], pushed[last + 3] = key, most, rows
 end
 
 -- Take a job out of every place in which its state has put it.
@@ -73,6 +77,7 @@ local function put_in(batch, r, id)
     put(batch.ranks, LEASE, whole(r.lease), id)
   else
     put(batch.ranks, ENDED, r.expires < 0 and '+inf' or whole(r.expires), id)
+    batch.finals[id] = state .. ':'
   end
   if HAS_ODD[state] then put(batch.ranks, ODD .. state, 0, id) end
   if r.key ~= '' and state < COMPLETED then put(batch.sets, UNIQ, r.key, id) end
@@ -81,9 +86,12 @@ local function put_in(batch, r, id)
   return record
 end
 
--- Take away all that belongs to a job which has been taken out. `tags` as in its body.
-local function forget(batch, id, tags)
+-- Take away all that belongs to a job which has been taken out. `r` is nil where it had no record, `tags` as in its body.
+local function forget(batch, r, id, tags)
+  if r and r.scoped and redis.call('HGET', UNIQ, r.scoped) == id .. '*' then put(batch.fields, UNIQ, r.scoped) end
   put(batch, 'forgotten', id)
+  if r then batch.finals[id] = (r.state >= COMPLETED and r.state or CANCELLED) .. ':gone:' end
+  if r and r.due >= 288230376151711744 then put(batch, 'keys', PARENTS .. id) end -- it has waited for others
   put(batch, 'keys', ATTEMPTS .. id, LOG .. id)
   for _, tag in ipairs(tags or {}) do put(batch.gone, TAG .. tag, id) end
 end
@@ -92,13 +100,20 @@ end
 local function write_new(batch)
   for key, fields in pairs(batch.sets) do in_pieces('HSET', key, fields) end
   for key, places in pairs(batch.ranks) do in_pieces('ZADD', key, places) end
-  for key, rows in pairs(batch.pushed) do
-    in_pieces('RPUSH', key, rows)
-    redis.call('LTRIM', key, -batch.most[key], -1)
+  local pushed = batch.pushed
+  for place = 1, #pushed, 3 do
+    local key, most, rows = pushed[place], pushed[place + 1], pushed[place + 2]
+    local length = redis.call('RPUSH', key, unpack(rows)) -- of which there are few
+    if length > most then redis.call('LTRIM', key, -most, -1) end
   end
   for _, queue in ipairs(enter_lines(batch.entered)) do batch.told[queue] = true end
   for _, r in pairs(batch.left) do leave_line(r.queue, r.task) end
   write_counts(batch.counts)
+  if next(batch.finals) and redis.call('EXISTS', FOLLOWED) == 1 then
+    for id, how in pairs(batch.finals) do
+      if redis.call('SISMEMBER', FOLLOWED, id) == 1 then redis.call('HSET', SETTLE, id, how) end
+    end
+  end
   for queue in pairs(batch.told) do redis.call('PUBLISH', WAKE, queue) end
   if batch.changed then redis.call('PUBLISH', ENDS, '') end
 end
@@ -131,16 +146,21 @@ local function attempt_row(r, finished, kind, error, traceback)
     cmsgpack.pack(finished, kind, error or false, traceback or false)
 end
 
+-- When a job goes that is kept for `retention` from `now` on, negative is for ever: not while it holds its key.
+local function expiry(r, retention, now)
+  if retention < 0 then return -1 end
+  return now + math.max(retention, tonumber(r.scope) or 0)
+end
+
 -- When a job goes that ends at `now` otherwise than by an outcome: its own options say how long it is kept, or else
--- `retention`; negative is for ever.
-local function own_expiry(options, retention, now)
+-- `retention`.
+local function own_expiry(r, options, retention, now)
   if options then
     local own = cjson.decode(options).retention
     if own == cjson.null then return -1 end
-    if own then return now + math.floor(own * 1000000 + 0.5) end
+    if own then retention = math.floor(own * 1000000 + 0.5) end
   end
-  if retention < 0 then return -1 end
-  return now + retention
+  return expiry(r, retention, now)
 end
 
 -- The jobs that a verb is asked to change: their ids, and what they are told by.
@@ -180,8 +200,9 @@ local function remove_ended(ids)
     local bodies = redis.call('HMGET', BODY, unpack(ids, first, last))
     for place = 1, #meta do
       local id = ids[first + place - 1]
-      if meta[place] then take_out(batch, read_record(meta[place]), id) end
-      forget(batch, id, bodies[place] and (read_body(bodies[place])))
+      local r = meta[place] and read_record(meta[place]) or nil
+      if r then take_out(batch, r, id) end
+      forget(batch, r, id, bodies[place] and (read_body(bodies[place])))
       put(batch.gone, ENDED, id)
       size = size + #(bodies[place] or '')
       gone = gone + 1

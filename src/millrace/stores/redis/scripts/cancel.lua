@@ -19,9 +19,9 @@ change_chosen(chosen, states, function(r, id, place)
   else
     local tags, options = read_body(chosen.body[place])
     r.state, r.reason, r.lease, r.finished = CANCELLED, CANCELLED_ON_PURPOSE, 0, now
-    r.expires = own_expiry(options, retention, now)
+    r.expires = own_expiry(r, options, retention, now)
     if r.expires == now then
-      forget(batch, id, tags)
+      forget(batch, r, id, tags)
     else
       put_in(batch, r, id)
     end

@@ -2,68 +2,28 @@
 -- where that are more than a hundred jobs, nothing is claimed, and the answer says so: they are promoted in chunks.
 -- ARGV: now, worker, msgpack of [at most how many, queues or nil, tasks or nil, lease, lease by task or nil]
 -- Answer: the time; 1 where jobs must be promoted first, 2 where some were left in line behind large ones, else 0; ids
---   and records by turns; bodies; what earlier attempts have left: place, result, error, progress
+--   and records by turns; bodies; what earlier attempts have left: place, result, error, progress; where only a rate
+--   holds back what is left, the time at which that ends
 -- Costs O(q + t + n log N) for q queues looked at, t lines of the queues served and n jobs, at most 500.
---! keys: meta body result error progress line: tasks: turns serial queues later lease odd: counts wake
+--! keys: meta body result error progress line: tasks: turns serial queues later lease odd: counts wake live: bucket:
+--! keys: parties:
+--! include basics
+--! include plain_claim
 --! include common
 --! include promote
+--! include merge
+--! include limits
 
 local FEW = 100 -- due jobs that a claim promotes itself
 local MANY = 1000 -- queues that it looks at
 local STEP = 20 -- queues read at once
-local SLICE = 20 -- bodies read at once
 local MOST_BYTES = 4194304 -- of bodies: once there are more, no other slice of them is read
-
-local now, worker = clock(ARGV[1]), ARGV[2]
-local head = cmsgpack.unpack(ARGV[3])
-local wanted, asked, lease, leases = head[1], head[2], head[4], head[5]
-local tasks
-if head[3] then
-  tasks = {}
-  for _, task in ipairs(head[3]) do tasks[task] = true end
-end
 
 local due = due_ones(now, FEW + 1)
 if #due > FEW then return {whole(now), 1} end
 local promoted, woken = promote(due)
 
-local ids, counts, emptied = {}, {}, {}
-
--- Lines of one queue, merged: the line whose first place is lowest is on top of a heap. Members are compared as three
--- numbers: `<` of texts goes by the server's locale.
-local function before(a, b)
-  if a.score ~= b.score then return a.score < b.score end
-  if a.one ~= b.one then return a.one < b.one end
-  if a.two ~= b.two then return a.two < b.two end
-  return a.three < b.three
-end
-
-local function sink(heap, place)
-  local line, size = heap[place], #heap
-  while true do
-    local child = 2 * place
-    if child > size then break end
-    if child < size and before(heap[child + 1], heap[child]) then child = child + 1 end
-    if not before(heap[child], line) then break end
-    heap[place] = heap[child]
-    place = child
-  end
-  heap[place] = line
-end
-
--- Look at the next place of a line, read if need be with so many others; false where there is none.
-local function advance(line, number)
-  local at = line.at + 2
-  local member = line.places[at]
-  if not member then
-    line.places, at = redis.call('ZRANGE', line.name, line.taken, line.taken + number - 1, 'WITHSCORES'), 1
-    member = line.places[1]
-    if not member then return false end
-  end
-  line.at, line.member, line.score = at, member, tonumber(line.places[at + 1])
-  line.one, line.two, line.three = struct.unpack('>I6I6I6', member)
-  return true
-end
+local ids, counts, emptied, rated = {}, {}, {}, {}
 
 local function merge(names, room)
   local heap, number = {}, math.ceil(room / #names) + 4
@@ -98,15 +58,19 @@ end
 
 -- Take up to `room` jobs of a queue out of its lines, in order; returns how many.
 local function take(queue, room)
-  local known, names, got = {}, {}, 0
+  local known, names, got, grouped = {}, {}, 0, false
   for _, task in ipairs(redis.call('SMEMBERS', TASKS .. queue)) do
-    if not tasks or tasks[task] then
+    local name = plain_task(task)
+    if not tasks or tasks[name] then
+      grouped = grouped or name ~= task
       known[#known + 1] = task
       names[#names + 1] = line_of(queue, task)
     end
   end
   local changed = {1}
-  if #names == 1 then
+  if grouped then
+    got, changed = choose(now, queue, known, names, room, ids)
+  elseif #names == 1 then
     local places = redis.call('ZPOPMIN', names[1], room)
     for place = 1, #places, 2 do ids[#ids + 1] = string.sub(places[place], 3) end
     got = #places / 2
@@ -123,7 +87,7 @@ end
 
 -- Serve a queue; returns its priority where it gave jobs.
 local function serve(queue)
-  local priority, paused, limit = settings_of(queue)
+  local priority, paused, limit, rate = settings_of(queue)
   local room = wanted - #ids
   if paused then return end
   if limit then
@@ -131,7 +95,14 @@ local function serve(queue)
     local taken = (counts[RUNNING .. ':' .. queue] or 0) + (tonumber(live[1]) or 0) + (tonumber(live[2]) or 0)
     room = math.min(room, limit - taken)
   end
-  if room > 0 and take(queue, room) > 0 then return priority end
+  local bucket = rate and bucket_of(queue, '', '', rate)
+  if bucket then
+    room = math.min(room, tokens(now, bucket))
+    rated[#rated + 1] = {queue, bucket}
+  end
+  local got = room > 0 and take(queue, room) or 0
+  if bucket and got > 0 then spend(now, bucket, got) end
+  if got > 0 then return priority end
 end
 
 -- Of those served, each stands behind all of its priority: it was its turn.
@@ -189,11 +160,16 @@ elseif not asked then
   if #ids < wanted and first >= MANY then move_behind(MANY) end
 end
 
+for _, line in ipairs(emptied) do leave_line(line[1], line[2]) end
+for _, each in ipairs(rated) do
+  if redis.call('EXISTS', TASKS .. each[1]) == 1 then note_next(now, each[2]) end
+end
+local nothing = room_at and {whole(now), 0, {}, {}, {}, whole(room_at)} or {whole(now), 0}
 if not ids[1] then
   tell(woken)
-  return {whole(now), 0}
+  return nothing
 end
-for _, line in ipairs(emptied) do leave_line(line[1], line[2]) end
+write_buckets(now)
 if promoted > 0 then tell(woken) end
 
 local old, bodies, size, outcome = redis.call('HMGET', META, unpack(ids)), {}, 0, 0
@@ -203,7 +179,7 @@ for place = #ids, 1, -1 do
     table.remove(old, place)
   end
 end
-if not ids[1] then return {whole(now), 0} end
+if not ids[1] then return nothing end
 for first = 1, #ids, SLICE do
   for _, body in ipairs(redis.call('HMGET', BODY, unpack(ids, first, math.min(first + SLICE - 1, #ids)))) do
     bodies[#bodies + 1] = body
@@ -223,60 +199,7 @@ if #bodies < #ids then
   enter_lines(lines)
   outcome = 2
 end
-local tails, records, ends, again, last, made = {}, {}, {}, {}, nil, nil
-
-local function tail_of(span)
-  local tail = tails[span]
-  if not tail then
-    tail = {struct.pack('>i8i8i8i8', now, now + span, 0, 0) .. worker, whole(now + span)}
-    tails[span] = tail
-  end
-  return tail
-end
-
--- How long the lease lasts: as the job says, or its task, or the request.
-local function span_of(record, body)
-  if string.byte(body) ~= 0 then
-    local _, options = read_body(body)
-    if options and string.find(options, '"lease"', 1, true) then
-      local fine, told = pcall(cjson.decode, options) -- whatever they are, the job has left its line by now
-      local own = fine and type(told) == 'table' and told.lease
-      if type(own) == 'number' then return math.floor(own * 1000000 + 0.5) end
-    end
-  end
-  if not leases then return lease end
-  local first = string.find(record, '\0', NAMES, true)
-  return leases[string.sub(record, first + 1, string.find(record, '\0', first + 1, true) - 1)] or lease
-end
-
-for place, id in ipairs(ids) do
-  local record, body = old[place], bodies[place]
-  local tail = tail_of((leases or string.byte(body) ~= 0) and span_of(record, body) or lease)
-  if record ~= last or tail ~= made[2] then -- those inserted in one call are alike
-    local _, _, claim, rev, attempt = struct.unpack('>BBI4I4I4', record)
-    last, made = record, {struct.pack('>BBI4I4I4', RUNNING, 0, claim + 1, rev + 1, attempt + 1) .. tail[1] ..
-      string.sub(record, REST), tail, claim}
-  end
-  if made[3] > 0 then again[#again + 1] = place end
-  records[2 * place - 1], records[2 * place] = id, made[1]
-  ends[2 * place - 1], ends[2 * place] = tail[2], id
-end
-redis.call('HSET', META, unpack(records))
-redis.call('ZADD', LEASE, unpack(ends))
+local answer = hand_over(ids, old, bodies, outcome)
 write_counts(counts)
-
-local left = {}
-if again[1] then
-  local claimed_again = {}
-  for at, place in ipairs(again) do claimed_again[at] = ids[place] end
-  local results, errors = read_fields(RESULT, claimed_again), read_fields(ERROR, claimed_again)
-  local progress = read_fields(PROGRESS, claimed_again)
-  for at, place in ipairs(again) do
-    if results[at] or errors[at] or progress[at] then
-      local last_one = #left
-      left[last_one + 1], left[last_one + 2], left[last_one + 3], left[last_one + 4] =
-        place, results[at], errors[at], progress[at]
-    end
-  end
-end
-return {whole(now), outcome, records, bodies, left}
+if room_at then answer[6] = whole(room_at) end
+return answer

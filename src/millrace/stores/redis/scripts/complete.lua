@@ -3,7 +3,7 @@
 --   places of those with a result or true for all or nil, whether an earlier call may have done it]; ids; the results
 -- Answer: the time, and the places of those that were refused
 -- Costs O(n log N) for n jobs, at most 500. It begins with a ZREM, so that full memory lets it through.
---! keys: meta result error progress lease ended odd: uniq counts ends
+--! keys: meta result error lease ended odd: uniq counts ends live: followed settle
 --! include common
 
 local now, worker = clock(ARGV[1]), ARGV[2]
@@ -16,8 +16,17 @@ local expires = kept and now + kept or -1
 local tail = struct.pack('>i8i8i8', 0, now, expires) .. worker
 local gone = kept and whole(expires) or '+inf'
 
+-- The set of the running jobs of a key, which `limits` has; nil where they are not limited, as nearly all.
+local function counter_of(queue, task)
+  local name = plain_task(task)
+  if name == task then return nil end
+  local limit, key = unpack(cjson.decode(string.sub(task, #name + 2)), 1, 2)
+  return limit ~= cjson.null and LIVE .. table.concat({queue, name, key}, '\0') or nil
+end
+
 local ended, refused, records, ranks, tried, asked, keys, counts = {}, {}, {}, {}, {}, {}, {}, {}
-local last, state, own, ours, made, names, queue, key
+local last, state, own, ours, made, queue, task, key, counter
+local live = {}
 local done = 0
 for place = 1, number do
   local id, record = ids[place], old[place]
@@ -29,11 +38,8 @@ for place = 1, number do
     ours = string.sub(record, WORKER, REST - 1) == worker
     made = struct.pack('>BBI4I4', COMPLETED, 0, own, rev + 1) .. string.sub(record, 11, 22) .. tail ..
       string.sub(record, REST)
-    local its_names = string.sub(record, NAMES, -2)
-    if its_names ~= names then
-      names = its_names
-      queue, key = queue_and_key(record)
-    end
+    queue, task, key = names_of(record)
+    counter = counter_of(queue, task)
   end
   if record and ours and own == claim and (state == RUNNING or state == CANCELLING) then
     done = done + 1
@@ -43,6 +49,10 @@ for place = 1, number do
     if claim > 1 then tried[#tried + 1] = id end
     if state == CANCELLING then asked[#asked + 1] = id end
     if key ~= '' then keys[#keys + 1] = key end
+    if counter then
+      live[counter] = live[counter] or {}
+      live[counter][#live[counter] + 1] = id
+    end
     count(counts, state, queue, -1)
     count(counts, COMPLETED, queue, 1)
   elseif not (again and record and ours and own == claim and state == COMPLETED) then
@@ -67,9 +77,14 @@ if places then
   in_pieces('HSET', RESULT, results)
 end
 in_pieces('HDEL', ERROR, tried) -- only an earlier attempt has left one
-if redis.call('EXISTS', PROGRESS) == 1 then redis.call('HDEL', PROGRESS, unpack(ended)) end
 in_pieces('ZREM', ODD .. CANCELLING, asked)
 in_pieces('HDEL', UNIQ, keys)
+for name, members in pairs(live) do in_pieces('SREM', name, members) end
 write_counts(counts)
+if redis.call('EXISTS', FOLLOWED) == 1 then -- others wait for some job: for one of these?
+  for _, id in ipairs(ended) do
+    if redis.call('SISMEMBER', FOLLOWED, id) == 1 then redis.call('HSET', SETTLE, id, COMPLETED .. ':') end
+  end
+end
 redis.call('PUBLISH', ENDS, '')
 return {whole(now), refused}

@@ -8,7 +8,7 @@
 
 local MOST, MOST_ATTEMPTS, MOST_LINES = 200, 50, 1000
 
-local after = ARGV[2]
+local now, after = clock(ARGV[1]), ARGV[2]
 local ids = redis.call('ZRANGE', ALL, after == '' and '-' or '(' .. after, '+', 'BYLEX', 'LIMIT', 0, MOST)
 if #ids == 0 then return {'', {}, {}} end
 local numbers, faults = {}, {}
@@ -94,13 +94,18 @@ for place, id in ipairs(ids) do
     check_places(r, id, place)
     if r.state == PENDING then check_line(r, id) end
     if r.key ~= '' then check_key(r, id) end
+    if r.scoped and still_holds(r, now) and redis.call('HGET', UNIQ, r.scoped) ~= id .. '*' then
+      fault(id, 'does not hold its unique key')
+    end
     check_belongings(bodies[place], id)
   end
 end
 
 local told = {}
-for field, number in pairs(numbers) do
-  told[#told + 1] = field
-  told[#told + 1] = number
+for state, queues in pairs(numbers) do
+  for queue, number in pairs(queues) do
+    told[#told + 1] = state .. ':' .. queue
+    told[#told + 1] = number
+  end
 end
 return {#ids == MOST and ids[#ids] or '', told, faults}

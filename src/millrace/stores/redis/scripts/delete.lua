@@ -11,7 +11,7 @@ local states = ARGV[2]
 local chosen, batch = read_chosen(ARGV[3]), new_batch()
 change_chosen(chosen, states, function(r, id, place)
   take_out(batch, r, id)
-  forget(batch, id, (read_body(chosen.body[place])))
+  forget(batch, r, id, (read_body(chosen.body[place])))
   return true
 end)
 write_batch(batch)

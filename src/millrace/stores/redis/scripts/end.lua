@@ -27,9 +27,14 @@ local function next_blob(there)
   return ARGV[blob]
 end
 
--- The row of the attempt, of which `told` is the end; see `attempt_row`.
+-- The row of the attempt, of which `told` is the end; see `attempt_row`. Those of one claim begin alike.
+local last_attempt, last_claim, last_started, beginning
 local function row_of(r, told)
-  return '\152' .. cmsgpack.pack(r.attempt, r.claim) .. bin(r.worker) .. cmsgpack.pack(r.started, now) .. told
+  if r.attempt ~= last_attempt or r.claim ~= last_claim or r.started ~= last_started then
+    last_attempt, last_claim, last_started = r.attempt, r.claim, r.started
+    beginning = '\152' .. cmsgpack.pack(r.attempt, r.claim) .. bin(worker) .. cmsgpack.pack(r.started, now)
+  end
+  return beginning .. told
 end
 
 local function told_otherwise(place, state)
@@ -55,7 +60,8 @@ local function finish(r, id, outcome, error, told, result)
   if state >= COMPLETED then
     r.finished, r.expires = now, kept and now + kept or -1
     if kept == 0 then
-      forget(batch, id, tags_of(id))
+      forget(batch, r, id, tags_of(id))
+      if result and state == COMPLETED then batch.finals[id] = batch.finals[id] .. result end -- for who waits for it
       return state
     end
   end
@@ -63,10 +69,7 @@ local function finish(r, id, outcome, error, told, result)
   if row then push(batch, ATTEMPTS .. id, MOST_ATTEMPTS, {row}) end
   if error then put(batch.sets, ERROR, id, error) end
   if result then put(batch.sets, RESULT, id, result) end
-  if state == COMPLETED then
-    put(batch.fields, ERROR, id)
-    put(batch.fields, PROGRESS, id)
-  end
+  if state == COMPLETED then put(batch.fields, ERROR, id) end
   return state
 end
 

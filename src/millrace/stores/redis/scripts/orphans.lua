@@ -50,9 +50,10 @@ elseif kind == 'line' then
     if not mine or select(2, rank(r.priority, r.due)) .. id ~= member then orphans[#orphans + 1] = id end
   end)
 elseif kind == 'uniq' then
-  scan('HSCAN', UNIQ, 2, function(key, id)
-    local r = record_of(id)
-    if not (r and r.key == key and r.state < COMPLETED) then orphans[#orphans + 1] = key end
+  scan('HSCAN', UNIQ, 2, function(key, entry)
+    local r = record_of(string.sub(entry, 1, 16))
+    local fine = key == '\0' or r and (r.scoped == key or r.key == key and r.state < COMPLETED)
+    if not fine then orphans[#orphans + 1] = key end
   end)
 elseif kind == 'tasks' then
   scan('SSCAN', TASKS .. name, 1, function(task)

@@ -29,8 +29,8 @@ end
 local function pending_ids(names)
   local ids = {}
   for _, name in ipairs(names) do
-    for _, each in ipairs(task and {task} or redis.call('SMEMBERS', TASKS .. name)) do
-      for _, member in ipairs(redis.call('ZRANGE', line_of(name, each), 0, -1)) do
+    for _, each in ipairs(redis.call('SMEMBERS', TASKS .. name)) do
+      for _, member in ipairs((not task or plain_task(each) == task) and redis.call('ZRANGE', line_of(name, each), 0, -1) or {}) do
         ids[#ids + 1] = string.sub(member, 3)
       end
     end
@@ -68,9 +68,11 @@ local function source_of_states()
 end
 
 local function smallest_source()
-  if key and states and not string.find(states, '[567]') then -- only a job that has not ended, and so holds the key
-    local holder = redis.call('HGET', UNIQ, key)
-    return {sets = {}, lists = {{holder or nil}}, size = 1}
+  if key and states and not string.find(states, '[567]') then -- only a job that has not ended
+    local found = redis.call('HMGET', UNIQ, key, '\0')
+    if not found[2] then -- no job has ever lost its key while it lived
+      return {sets = {}, lists = {{found[1] and string.sub(found[1], 1, 16) or nil}}, size = 1}
+    end
   end
   local set = tag and TAG .. tag or ALL
   local best = {sets = {set}, lists = {}, size = redis.call('ZCARD', set), tagged = tag}
@@ -123,6 +125,11 @@ local function newest_ids(source, most)
   return ids, bound
 end
 
+-- Behind a key may stand for how long it is held.
+local function is_key(text)
+  return text == key or string.sub(text, 1, #key + 1) == key .. '\0'
+end
+
 local function record_matches(record)
   if not record then return false end
   if states and not string.find(states, string.byte(record), 1, true) then return false end
@@ -130,8 +137,8 @@ local function record_matches(record)
   local first = string.find(record, '\0', NAMES, true)
   local second = string.find(record, '\0', first + 1, true)
   return (not queue or string.sub(record, NAMES, first - 1) == queue)
-    and (not task or string.sub(record, first + 1, second - 1) == task)
-    and (not key or string.sub(record, second + 1, -2) == key)
+    and (not task or plain_task(string.sub(record, first + 1, second - 1)) == task)
+    and (not key or is_key(string.sub(record, second + 1, -2)))
 end
 
 -- Those of a slice that match all that the filter asks for.

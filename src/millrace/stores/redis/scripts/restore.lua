@@ -4,12 +4,12 @@
 -- Answer: of each job 0 where it went in, 1 where its id was there, 2 where another job holds its key
 -- Costs O(n log N) for n jobs and their rows, of which the client sends few at once.
 --! keys: meta body result error progress line: tasks: turns serial queues later lease ended all odd: uniq counts tag:
---! keys: attempts: log: wake ends
+--! keys: attempts: log: wake ends live:
 --! durable
 --! include common
 --! include batch
 
-local batch, answer, known, taken = new_batch(), {}, {}, {}
+local now, batch, answer, known, taken, live = clock(ARGV[1]), new_batch(), {}, {}, {}, {}
 local at = 3
 
 -- The next arguments, as a list.
@@ -18,20 +18,31 @@ local function take(number)
   return {unpack(ARGV, at - number, at - 1)}
 end
 
+-- One that runs counts against the limit of its key, as if it had been claimed here.
+local function enter_live(r, id)
+  local task = plain_task(r.task)
+  if task == r.task then return end
+  local limit, key = unpack(cjson.decode(string.sub(r.task, #task + 2)), 1, 2)
+  if limit ~= cjson.null then put(live, LIVE .. table.concat({r.queue, task, key}, '\0'), id) end
+end
+
 for place, told in ipairs(cmsgpack.unpack(ARGV[2])) do
   local id, record, body, result, error, progress = unpack(take(6))
   local tags, attempts, lines = told[1], take(told[2]), take(told[3])
   local r = read_record(record)
-  local live = r.key ~= '' and r.state < COMPLETED
+  local key, holding = r.scoped or r.key, r.key ~= '' and r.state < COMPLETED
+  if r.scoped then holding = still_holds(r, now) end
   if known[id] or redis.call('HEXISTS', META, id) == 1 then
     answer[place] = 1
-  elseif live and (taken[r.key] or redis.call('HEXISTS', UNIQ, r.key) == 1) then
+  elseif holding and (taken[key] or holder_of(redis.call('HGET', UNIQ, key), now)) then
     answer[place] = 2
   else
     answer[place] = 0
     known[id] = true
-    if live then taken[r.key] = true end
+    if holding then taken[key] = true end
+    if holding and r.scoped then put(batch.sets, UNIQ, key, id .. '*') end
     put_in(batch, r, id)
+    if r.state == RUNNING or r.state == CANCELLING then enter_live(r, id) end
     put(batch.ranks, ALL, 0, id)
     put(batch.sets, BODY, id, body)
     for key, part in pairs({[RESULT] = result, [ERROR] = error, [PROGRESS] = progress}) do
@@ -43,4 +54,5 @@ for place, told in ipairs(cmsgpack.unpack(ARGV[2])) do
   end
 end
 if batch.changed then write_new(batch) end
+for key, members in pairs(live) do in_pieces('SADD', key, members) end
 return answer

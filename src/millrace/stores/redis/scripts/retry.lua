@@ -12,9 +12,9 @@ local now, states = clock(ARGV[1]), ARGV[2]
 local args = ARGV[3] == '1' and ARGV[4]
 local chosen, batch, taken, stopped, holders = read_chosen(ARGV[5]), new_batch(), {}, {}, {}
 
-local function holder_of(r, id)
-  if r.key == '' then return end
-  local holder = taken[r.key] or redis.call('HGET', UNIQ, r.key)
+local function other_holder(key, id)
+  if key == '' then return end
+  local holder = taken[key] or holder_of(redis.call('HGET', UNIQ, key), now)
   if holder and holder ~= id then return holder end
 end
 
@@ -24,19 +24,21 @@ local function with_arguments(body, id)
 end
 
 change_chosen(chosen, states, function(r, id, place)
-  local holder = holder_of(r, id)
+  local key = r.scoped or r.key
+  local holder = other_holder(key, id)
   if holder then
     stopped[#stopped + 1] = place
     holders[#holders + 1] = holder
     return false
   end
-  if r.key ~= '' then taken[r.key] = id end
+  if key ~= '' then taken[key] = id end
+  if r.scoped then put(batch.sets, UNIQ, key, id .. '*') end
   take_out(batch, r, id)
   if r.state == COMPLETED then
     push(batch, ATTEMPTS .. id, 50, {attempt_row(r, r.finished, 'completed')})
   end
   r.rev, r.state, r.reason, r.due = r.rev + 1, PENDING, 0, now
-  r.attempt, r.crashes, r.lease, r.finished, r.expires = 0, 0, 0, 0, 0
+  r.attempt, r.crashes, r.started, r.lease, r.finished, r.expires = 0, 0, 0, 0, 0, 0
   for _, key in ipairs({RESULT, ERROR, PROGRESS}) do put(batch.fields, key, id) end
   chosen.result[place], chosen.error[place], chosen.progress[place] = false, false, false
   if args then

@@ -1,17 +1,17 @@
 -- Write a queue's settings, and let it take part in the turns as they say.
 -- ARGV: now, the queue, in msgpack: paused (1, 0, or -1: as it is), then, where they are written: priority, concurrency
---   (false: no limit)
+--   and rate (false: no limit)
 -- Costs O(log queues).
 --! keys: queues turns serial tasks: wake
 --! include common
 
 local queue = ARGV[2]
-local paused, priority, concurrency = unpack(cmsgpack.unpack(ARGV[3]))
+local paused, priority, concurrency, rate = unpack(cmsgpack.unpack(ARGV[3]))
 local known = redis.call('HGET', QUEUES, queue)
 local before = known and cmsgpack.unpack(known) or {0, false, false}
-local after = {before[1], before[2], before[3]}
+local after = {before[1], before[2], before[3], before[4] or nil}
 if paused >= 0 then after[2] = paused == 1 end
-if priority then after[1], after[3] = priority, concurrency end
+if priority then after[1], after[3], after[4] = priority, concurrency, rate or nil end
 redis.call('HDEL', QUEUES, '') -- frees nothing, but lets the rest through where memory is full
 redis.call('HSET', QUEUES, queue, cmsgpack.pack(after))
 

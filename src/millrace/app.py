@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from millrace.aio import AsyncClient
     from millrace.codeschedules import CodeSchedules
+    from millrace.dashboard import Dashboard
+    from millrace.dashboard.access import Authorize
     from millrace.schedules import ScheduleChoices, Schedules
 
 __all__ = ["Millrace"]
@@ -328,6 +330,40 @@ class Millrace(Hooking):
         0
         """
         return make_lifespan(self, options, worker=worker)
+
+    def dashboard(
+        self,
+        *,
+        token: str | None = None,
+        authorize: Authorize | None = None,
+        read_only: bool = False,
+        redact: Iterable[str] = (),
+    ) -> Dashboard:
+        """Make an ASGI app that shows jobs, queues, workers and schedules, to mount under FastAPI or Starlette.
+
+        Without `token` and `authorize` it answers on this machine alone, under a loopback name.
+
+        Args:
+            token: Who sends it, as Bearer or as the password of Basic, operates; None reads MILLRACE_DASHBOARD_TOKEN.
+            authorize: Your own check: given the request it returns "operate", "read" or None; may be async.
+            read_only: Nobody may change anything.
+            redact: Names of arguments whose values are hidden, beside passwords, tokens and their kin.
+
+        Raises:
+            ConfigurationError: millrace[dashboard] is not installed, or an argument is not acceptable.
+
+        >>> from starlette.applications import Starlette
+        >>> from starlette.routing import Mount
+        >>> app = Millrace("memory://")
+        >>> site = Starlette(routes=[Mount("/jobs", app.dashboard(token="sesame"))])
+        """
+        try:
+            from millrace.dashboard import Dashboard
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] not in {"jinja2", "starlette"}:
+                raise
+            raise ConfigurationError(f"the dashboard needs {error.name}; install millrace[dashboard]") from error
+        return Dashboard(self, token=token, authorize=authorize, read_only=read_only, redact=redact)
 
     # -- opening and closing
 

@@ -109,7 +109,7 @@ def test_every_command_works_and_none_shows_the_password(desk: Desk, shop: Shop,
     assert shop.millrace("health", "--url", url).out == "no worker is alive; start one with millrace worker APP\n"
     assert "PostgreSQL" in shop.millrace("doctor", "--url", url).out
     assert "nothing to copy" in desk.good("copy", url, "sqlite:///back.db")
-    others = {"demo", "completion"}  # on no store of the user's, on none at all, and until it is stopped
+    others = {"demo", "completion", "dashboard"}  # on no store of the user's, on none at all, and until it is stopped
     assert desk.ran | {"worker", "health", "doctor"} | others == COMMANDS.keys()
 
 

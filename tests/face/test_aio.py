@@ -16,7 +16,7 @@ from millrace.schedules import Schedules
 
 # What an app has besides its verbs: how it is built and run, and what its neighbours in the face ask of it.
 NO_VERBS = {
-    "arefreshed", "capture_logs", "cron", "events_now", "every", "lifespan", "load", "measured_by",
+    "arefreshed", "capture_logs", "cron", "dashboard", "events_now", "every", "lifespan", "load", "measured_by",
     "middleware", "not_found", "on", "pages", "refreshed", "row_of", "run_worker", "settle_schedules", "task",
     "terms_of", "view", "waited",
 }  # fmt: skip

@@ -43,6 +43,7 @@ COMMANDS: dict[str, Entry] = {
     "resume": Entry("Queues and workers", "queues", "Allow claims from a queue again."),
     "schedules": Entry("Queues and workers", "schedules", "List schedules; pause, resume, run or delete one."),
     "workers": Entry("Queues and workers", "workers", "List the workers that report themselves."),
+    "dashboard": Entry("Keep it well", "dashboard", "Serve pages that show all of it, and act on it."),
     "health": Entry("Keep it well", "health", "Tell whether jobs get done; exit 1 where they do not."),
     "doctor": Entry("Keep it well", "doctor", "Look for trouble in the store and its surroundings."),
     "purge": Entry("Keep it well", "purge", "Delete ended jobs of a certain age."),

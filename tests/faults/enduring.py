@@ -12,7 +12,9 @@ from tests.faults.chaos import Chaos
 from tests.faults.company import open_company
 from tests.faults.history import Report, check
 
-__all__ = ["Endure", "endure", "endured"]
+__all__ = ["TRIES", "Endure", "endure", "endured"]
+
+TRIES = 4  # a run in which the faults did not hit proves nothing: it is done again
 
 Endure = Callable[..., Report]
 
@@ -21,6 +23,8 @@ def endured(
     folder: Path, url: str, *, seed: int = 1, lose: Callable[[], int | None] = lambda: None, **told: object
 ) -> Report:
     """Let a chaos befall a company, and check its history, which must be free of violations."""
+    folder = folder / f"run_{len(list(folder.glob('run_*')))}"
+    folder.mkdir()
     with open_company(folder, url) as company:
         chaos = Chaos(company, seed, **told)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         chaos.run()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.chaos import Turn
-from tests.faults.enduring import Endure
+from tests.faults.enduring import TRIES, Endure
 from tests.servers.redisserver import RedisServer
 
 SECONDS = 5.0
@@ -24,7 +24,7 @@ STALLS: dict[str, tuple[Stall, str]] = {
 }
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("stall", "deadline"), STALLS.values(), ids=STALLS.keys())
 def test_a_server_that_stands_still_past_the_leases_lets_nothing_end_twice(
     redis_server: RedisServer, prefix: str, endure: Endure, stall: Stall, deadline: str
@@ -35,12 +35,18 @@ def test_a_server_that_stands_still_past_the_leases_lets_nothing_end_twice(
         stalls.append(stall)
         stall(redis_server)
 
-    url = redis_server.url(prefix=prefix, deadline=deadline, read_deadline=deadline, connect_deadline=deadline)
-    report = endure(url, seconds=SECONDS, pauses=0, strikes=[Turn(strike, 0.6, 1.0)])
-    assert len(stalls) >= 2
-    assert report.runs > 50, "hardly a job has run beside the stalls"
-    # A rescue that the server did when nobody waited for its answer any more is known by what was refused after it.
-    assert report.rescues or report.refused, "void: no lease has passed"
+    def run(seed: int) -> bool:
+        """Tell whether leases were lost: after a stall a worker's call that extends them may come before the rescue."""
+        stalls.clear()
+        name = f"{prefix}_{seed}"
+        url = redis_server.url(prefix=name, deadline=deadline, read_deadline=deadline, connect_deadline=deadline)
+        report = endure(url, seed=seed, seconds=SECONDS, pauses=0, strikes=[Turn(strike, 0.6, 1.0)])
+        assert len(stalls) >= 2
+        assert report.runs > 50, "hardly a job has run beside the stalls"
+        # A rescue that the server did when nobody waited for its answer any more is known by what was refused after it.
+        return bool(report.rescues or report.refused)
+
+    assert any(run(seed) for seed in range(1, TRIES + 1)), "void: no lease has passed"
 
 
 @pytest.mark.timeout(120)

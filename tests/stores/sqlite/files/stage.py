@@ -67,7 +67,8 @@ class Actor:
         """Let the actor end by itself, and see that it ended well."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        assert self.process.wait(PATIENCE) == 0
+        code = self.process.wait(PATIENCE)
+        assert code == 0, f"the actor ended with {code}; what it said stands in its standard error"
 
     def stop_until_stopped(self) -> None:
         """Wait until the actor has stopped itself."""

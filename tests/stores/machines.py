@@ -9,11 +9,21 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
+from millrace.conformance.followmachine import FollowMachine
 from millrace.conformance.schedulemachine import ScheduleMachine
 from millrace.store import Store
 from millrace.testing.clock import ManualClock
 
-__all__ = ["DEEP_FAULTS", "THOROUGH", "Spoil", "hunt", "schedules_on", "untouched"]
+__all__ = [
+    "DEEP_FAULTS",
+    "ON_A_SERVER",
+    "THOROUGH",
+    "Spoil",
+    "follow_ups_on",
+    "hunt",
+    "schedules_on",
+    "untouched",
+]
 
 THOROUGH = settings(
     max_examples=80,
@@ -21,6 +31,7 @@ THOROUGH = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
+ON_A_SERVER = settings(THOROUGH, max_examples=30)
 #: A mutant needs finding, not shrinking, and must be found in every run alike.
 HUNT = settings(THOROUGH, max_examples=400, phases=(Phase.generate,), derandomize=True, database=None, print_blob=False)
 
@@ -40,6 +51,16 @@ def hunt(machine: type[RuleBasedStateMachine]) -> None:
     with pytest.raises(BaseException, match=r"(?s).*") as caught:
         run_state_machine_as_test(machine, settings=HUNT)
     assert _is_a_difference(caught.value), f"the machine broke down instead of finding the fault: {caught.value!r}"
+
+
+def follow_ups_on(make: Callable[[ManualClock], Store]) -> type[FollowMachine]:
+    """Return the machine of follow-ups on the stores that are made."""
+
+    class OnAStore(FollowMachine):
+        def make_store(self, clock: ManualClock) -> Store:
+            return make(clock)
+
+    return OnAStore
 
 
 def schedules_on(make: Callable[[ManualClock], Store]) -> type[ScheduleMachine]:

@@ -3,8 +3,8 @@
 `StoreConformance` holds the examples: a sentence each, by verb. `TransferExamples` are for stores that can also be
 copied from and to (`transfer.Transfer`), `ScheduleExamples` for those that keep schedules (`scheduling.Scheduling`),
 `FollowUpExamples` for those that hold jobs until others have ended (`followups.Following`).
-`machine.StoreMachine` tries random lives of jobs against a model, `mutants.MUTANTS` are broken stores on which the
-suite must fail.
+`machine.StoreMachine` tries random lives of jobs against a model, `schedulemachine` those of schedules, `followmachine`
+those of jobs that wait for each other; `mutants` are broken stores on which the suite must fail.
 
 ```python
 # test_my_store.py

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from millrace.followups import hold_of
 from millrace.job import JobRow
 from millrace.messages import Changed, ClaimRequest, InsertAnswer, JobFilter, NewRow, Rescued, StepAnswer
+from millrace.options import read_options
 from millrace.outcome import Outcome
 from millrace.states import ACTIVE, FINAL, WAITING, JobState
 
 if TYPE_CHECKING:
+    from millrace.followups import Following
+    from millrace.options import Hold
     from millrace.scheduling import Firing, Scheduling
     from millrace.store import Store
 
-__all__ = ["MUTANTS", "SCHEDULE_MUTANTS"]
+__all__ = ["FOLLOW_MUTANTS", "MUTANTS", "SCHEDULE_MUTANTS"]
 
 
 class Mutant:
@@ -254,6 +258,40 @@ class ForgetsTicks(Mutant):
                 self._store.insert(firing.jobs)
         return written
 
+
+class ForgetsParents(Mutant):
+    """A job waits for the first of its parents only."""
+
+    def hold(self, rows: Sequence[NewRow], *, now: int | None = None) -> InsertAnswer:
+        """Hold by less than was asked for."""
+        return self._holding([_held_by(row, lambda hold: {"parents": hold.parents[:1]}) for row in rows], now)
+
+    def _holding(self, rows: Sequence[NewRow], now: int | None) -> InsertAnswer:
+        return cast("Following", self._store).hold(rows, now=now)
+
+
+class DeafToOnParent(ForgetsParents):
+    """Any end of a parent counts as a completion."""
+
+    def hold(self, rows: Sequence[NewRow], *, now: int | None = None) -> InsertAnswer:
+        """Hold by another rule."""
+        return self._holding([_held_by(row, lambda _: {"on_parent": "run"}) for row in rows], now)
+
+
+def _held_by(row: NewRow, change: Callable[[Hold], Mapping[str, object]]) -> NewRow:
+    """Change for what a row waits, where it waits for anything."""
+    hold = hold_of(row.options)
+    if hold is None or row.options is None:
+        return row
+    options = msgspec.structs.replace(read_options(row.options), after=msgspec.structs.replace(hold, **change(hold)))
+    return msgspec.structs.replace(row, options=options.encode())
+
+
+#: The mutants that the machine of follow-ups must find.
+FOLLOW_MUTANTS: Mapping[str, Callable[[Store], Store]] = cast(
+    "Mapping[str, Callable[[Store], Store]]",
+    {"parents forgotten": ForgetsParents, "rule of a parent ignored": DeafToOnParent},
+)
 
 #: The mutants that the machine of schedules must find.
 SCHEDULE_MUTANTS: Mapping[str, Callable[[Store], Store]] = cast(

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from millrace import AsyncTask, Backoff, Job, JobContext, Millrace, NewJob, Task, Worker
+from millrace.chain import Chain
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +57,9 @@ def right_uses() -> None:
     assert_type(crunch.enqueue(1), Job[list[int]])
     assert_type(app.task(describe).enqueue(1), Job[str])  # a first parameter for anything is no context
     assert_type(app.claim()[0], Job[Any])
+    chain: Chain[[str], str] = fetch.then(app.task(describe))
+    assert_type(chain.enqueue("x"), Job[str])
+    assert_type(add.then(add, b=2).then(send).enqueue(1), Job[str])  # the context is no argument
     takes: Task[[str], bytes] = fetch
     also: AsyncTask[[str], bytes] = fetch
     del takes, also, awaitable, as_result
@@ -105,6 +109,8 @@ if TYPE_CHECKING:
     square.enqueue()  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     square.enqueue(1, 2)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     square.enqueue(count=1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    square.then(square).enqueue("one")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    square.then(describe)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     square.job("one")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     square.using(colour="red")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     square.using(priority="high")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

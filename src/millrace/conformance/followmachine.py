@@ -210,7 +210,7 @@ class FollowMachine(RuleBasedStateMachine):
                 job.state = JobState.PENDING  # promoted by the store
             held = row.state is JobState.SCHEDULED and is_held(row)
             assert (row.state, held) == (job.state, job.held), f"job {id.hex()} differs"
-            if job.state in {JobState.SCHEDULED, JobState.PENDING}:
+            if not held and job.state in {JobState.SCHEDULED, JobState.PENDING}:
                 assert row.due == job.due, f"job {id.hex()} is due at another time"
         waiting = [id for id, job in self.jobs.items() if job.held]
         told = self.follower.open_parents(waiting)

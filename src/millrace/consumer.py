@@ -22,6 +22,7 @@ from millrace.errors import ConfigurationError, LeaseLost
 from millrace.eventmaker import ended as told_end
 from millrace.eventmaker import started
 from millrace.followups import settle
+from millrace.hooks import news_of_rescue
 from millrace.ids import worker_name
 from millrace.job import Job, JobRow
 from millrace.messages import Beat, ClaimRequest
@@ -30,7 +31,6 @@ from millrace.outcome import Outcome, error_record
 from millrace.states import OutcomeKind, Reason
 from millrace.store import MAX_CLAIM
 from millrace.verdict import after_error, after_failure
-from millrace.worker.news import news_of_rescue
 
 __all__ = ["Consumer"]
 

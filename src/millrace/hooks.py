@@ -8,15 +8,16 @@ that it costs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from inspect import iscoroutine
 from threading import Lock, get_ident, local
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from millrace.context import JobContext
+from millrace.eventmaker import rescued
 from millrace.events import (
     AttemptEnd,
     AttemptEnded,
@@ -27,7 +28,10 @@ from millrace.events import (
     JobProgress,
     JobStarted,
 )
-from millrace.messages import NewRow
+from millrace.messages import NewRow, Rescued
+
+if TYPE_CHECKING:
+    from millrace.store import Store
 
 __all__ = [
     "After",
@@ -38,6 +42,7 @@ __all__ = [
     "gathering",
     "in_own_loop",
     "name_of",
+    "news_of_rescue",
     "on_loop",
     "told_after",
 ]
@@ -208,6 +213,15 @@ def on_loop(loop: Any) -> Await:
         run_coroutine_threadsafe(work, loop).result()
 
     return wait
+
+
+def news_of_rescue(store: Store, rescues: Sequence[Rescued]) -> list[JobEvent]:
+    """Return what there is to tell of lost leases that were taken back."""
+    if not rescues:
+        return []
+    rows = store.get([each.id for each in rescues])
+    now = store.now()
+    return [event for each, row in zip(rescues, rows, strict=True) for event in rescued(each, row, now)]
 
 
 def _tell_failure(listener: Listener, event: Event) -> None:

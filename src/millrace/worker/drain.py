@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from millrace.clock import micros
 from millrace.errors import MillraceError, StoreUnavailable
 from millrace.followups import settle
-from millrace.hooks import on_loop
+from millrace.hooks import news_of_rescue, on_loop
 from millrace.job import JobRow
 from millrace.messages import ClaimRequest, StepAnswer
 from millrace.outcome import Outcome
@@ -35,7 +35,7 @@ from millrace.worker.floors import make_floor
 from millrace.worker.host import ready
 from millrace.worker.inline import CallersLoop, CallersThread, OwnLoop
 from millrace.worker.keeper import Keeper
-from millrace.worker.news import Tell, news_of_rescue
+from millrace.worker.news import Tell
 from millrace.worker.notice import Notices
 from millrace.worker.pace import Pace
 from millrace.worker.settings import read_names

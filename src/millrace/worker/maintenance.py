@@ -17,10 +17,10 @@ from threading import Event, Thread
 from millrace.clock import SECOND, micros
 from millrace.errors import MillraceError, StoreUnavailable
 from millrace.followups import settle
+from millrace.hooks import news_of_rescue
 from millrace.records import WorkerRow
 from millrace.states import JobState
 from millrace.worker.floor import Floor
-from millrace.worker.news import news_of_rescue
 from millrace.worker.outage import UNUSABLE
 from millrace.worker.telling import LOGGER
 from millrace.worker.ticker import Ticker

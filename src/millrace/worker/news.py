@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from millrace.eventmaker import ended, logged, lost, progressed, rescued, started
+from millrace.eventmaker import ended, logged, lost, progressed, started
 from millrace.events import Event, JobLogged, JobProgress, JobStarted
 from millrace.job import JobRow
-from millrace.messages import Beat, Rescued, StepAnswer
+from millrace.messages import Beat, StepAnswer
 from millrace.outcome import Outcome
 from millrace.records import LogRow
 from millrace.states import JobState
 
 if TYPE_CHECKING:
-    from millrace.store import Store
     from millrace.worker.attempt import Attempt
     from millrace.worker.floor import Floor
 
-__all__ = ["News", "Tell", "news_of_rescue"]
+__all__ = ["News", "Tell"]
 
 Tell = Callable[[Sequence[Event]], None]
 
@@ -100,12 +99,3 @@ class News:
     def _tell(self, events: Sequence[Event]) -> None:
         if events:
             self._floor.tell(events)
-
-
-def news_of_rescue(store: Store, rescues: Sequence[Rescued]) -> list[Event]:
-    """Return what there is to tell of lost leases that were taken back."""
-    if not rescues:
-        return []
-    rows = store.get([each.id for each in rescues])
-    now = store.now()
-    return [event for each, row in zip(rescues, rows, strict=True) for event in rescued(each, row, now)]

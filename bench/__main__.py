@@ -18,7 +18,18 @@ from bench.settings import BenchmarkError, Settings
 RESULTS = Path(__file__).parent / "results" / "results.jsonl"
 BUSY_CORES = 0.3  # more than this used by other processes: the figures are doubtful
 STORES = {
-    "sqlite": ("idle", "drain", "enqueue", "enqueue_async", "enqueue_many", "latency", "killed", "claim", "limits"),
+    "sqlite": (
+        "idle",
+        "drain",
+        "enqueue",
+        "enqueue_async",
+        "enqueue_many",
+        "latency",
+        "killed",
+        "claim",
+        "limits",
+        "followers",
+    ),
     "postgres": (
         "pg_drain",
         "pg_delayed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +22,7 @@ from millrace.states import ACTIVE
 
 if TYPE_CHECKING:
     from millrace import Millrace
+    from millrace.records import QueueInfo
     from millrace.store import Store
 
 __all__ = ["LATE_SECONDS", "Problem", "find_problems", "health"]
@@ -90,12 +91,20 @@ def _kept_from(error: MillraceError) -> str:
     return "is out of reach" if isinstance(error, StoreUnavailable) else "cannot be used"
 
 
-def find_problems(app: Millrace, max_wait: float) -> Iterator[Problem]:
+def find_problems(
+    app: Millrace,
+    max_wait: float,
+    *,
+    waiting: Sequence[Waiting] | None = None,
+    queues: Sequence[QueueInfo] | None = None,
+) -> Iterator[Problem]:
     """Look for each trouble in turn.
 
     Args:
         app: Whose store is looked at; its tasks are known tasks.
         max_wait: Seconds that a due job may wait.
+        waiting: What waits, where that was just read.
+        queues: The queues, likewise.
 
     >>> from millrace import Millrace
     >>> [problem.text for problem in find_problems(Millrace("memory://"), 60)]
@@ -104,9 +113,10 @@ def find_problems(app: Millrace, max_wait: float) -> Iterator[Problem]:
     store = app.store
     now = store.now()
     alive = living_workers(store)
-    waiting = store.waiting(now=now)
+    waiting = store.waiting(now=now) if waiting is None else waiting
+    paused = {each.name for each in (store.queues() if queues is None else queues) if each.paused}
     yield from _past_lease(store, now - (micros(LATE_SECONDS) if alive else 0), now)
-    yield from _waited(waiting, now, max_wait, {each.name for each in store.queues() if each.paused})
+    yield from _waited(waiting, now, max_wait, paused)
     yield from _unknown(waiting, app.registry.names.union(*(each.tasks for each in alive)))
     yield from _overdue(store, now)
     if not alive:
@@ -130,7 +140,7 @@ def _past_lease(store: Store, before: int, now: int) -> Iterator[Problem]:
         )
 
 
-def _waited(waiting: list[Waiting], now: int, max_wait: float, paused: set[str]) -> Iterator[Problem]:
+def _waited(waiting: Sequence[Waiting], now: int, max_wait: float, paused: set[str]) -> Iterator[Problem]:
     late = [each for each in waiting if now - each.since > micros(max_wait)]
     for each in sorted(late, key=lambda each: each.since)[:_NAMED]:
         why = "; the queue is paused, see millrace resume" if each.queue in paused else ""
@@ -154,7 +164,7 @@ def _overdue(store: object, now: int) -> Iterator[Problem]:
         yield Problem("schedules", f"so are {len(due) - _NAMED} other schedules; see millrace schedules")
 
 
-def _unknown(waiting: list[Waiting], known: Iterable[str]) -> Iterator[Problem]:
+def _unknown(waiting: Sequence[Waiting], known: Iterable[str]) -> Iterator[Problem]:
     tasks: dict[str, int] = {}
     for each in waiting:
         if each.task not in known:

@@ -48,10 +48,14 @@ def change_queue(visit: Visit) -> Response:
     verb = visit.parameters["verb"]
     match verb:
         case "pause":
-            visit.app.pause(visit.form.need("name"))
+            name = visit.form.need("name")
+            visit.app.pause(name)
+            visit.tally.note(name, paused=True)
             return visit.go("/queues", done="paused")
         case "resume":
-            visit.app.resume(visit.form.need("name"))
+            name = visit.form.need("name")
+            visit.app.resume(name)
+            visit.tally.note(name, paused=False)
             return visit.go("/queues", done="resumed")
         case _:
             raise refusal(verb)

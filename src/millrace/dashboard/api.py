@@ -17,7 +17,6 @@ from millrace.dashboard.trouble import Told
 from millrace.dashboard.visit import View, Visit
 from millrace.job import Job
 from millrace.records import LogLine, QueueInfo
-from millrace.states import JobState
 
 __all__ = ["ACTIONS", "VIEWS", "json_response", "refused_json"]
 
@@ -39,14 +38,14 @@ def refused_json(wrong: Told) -> Response:
 
 
 def overview(visit: Visit) -> Response:
-    """Tell counts by state, what waits, and what needs attention."""
-    app = visit.app
-    counts = app.counts(exact=False)
+    """Tell counts by state, what waits, and what needs attention; when that was counted, null where it never was."""
+    counted = visit.counted
     return json_response(
         {
-            "counts": counts,
-            "depth": app.depth(),
-            "concerns": [{"text": each.text, "grave": each.grave} for each in concerns(visit, counts[JobState.DEAD])],
+            "counts": counted.counts,
+            "depth": sum(each.number for each in counted.waiting),
+            "concerns": [{"text": each.text, "grave": each.grave} for each in concerns(visit)],
+            "counted_at": counted.at,
         }
     )
 
@@ -71,7 +70,7 @@ def job(visit: Visit) -> Response:
 
 def queues(visit: Visit) -> Response:
     """Tell the queues."""
-    return json_response([queue_record(each) for each in visit.app.queues()])
+    return json_response([queue_record(each) for each in visit.counted.queues])
 
 
 def workers(visit: Visit) -> Response:
@@ -93,7 +92,7 @@ def change_queue(visit: Visit) -> Response:
     """Pause or resume a queue."""
     actions.change_queue(visit)
     name = visit.form.need("name")
-    found = (each for each in visit.app.queues() if each.name == name)
+    found = (each for each in visit.counted.queues if each.name == name)
     return json_response(queue_record(next(found, QueueInfo(name))))
 
 

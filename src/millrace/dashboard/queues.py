@@ -19,8 +19,8 @@ def page(visit: Visit) -> Response:
     """Show the queues."""
     return visit.page(
         "queues.html",
-        queues=visit.app.queues(),
-        since=_since(visit.app.store.waiting()),
+        queues=visit.counted.queues,
+        since=_since(visit.counted.waiting),
         later=WAITING,
         active=ACTIVE,
         State=JobState,

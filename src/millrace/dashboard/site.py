@@ -38,6 +38,7 @@ from millrace.dashboard.form import Form, read_form
 from millrace.dashboard.headers import with_headers
 from millrace.dashboard.origin import foreign
 from millrace.dashboard.redaction import Redaction
+from millrace.dashboard.tally import Tally
 from millrace.dashboard.trouble import Told, Trouble, told
 from millrace.dashboard.visit import View, Visit, refused_page
 
@@ -111,6 +112,7 @@ class Dashboard:
         self._redaction = Redaction(redact)
         self._door = Doorkeeper(token=token, authorize=authorize, read_only=checks.flag("read_only", read_only))
         self._backlog = Backlog(lambda: app.store)
+        self._tally = Tally(app)
         self._inner = Starlette(routes=[*self._routes()])
 
     @property
@@ -180,7 +182,7 @@ class Dashboard:
                     form = await read_form(request)
                 except Trouble as error:
                     wrong = error.told
-            visit = Visit(self._app, self._redaction, request, visitor, form)
+            visit = Visit(self._app, self._redaction, request, visitor, form, tally=self._tally)
             return await run_in_threadpool(_viewed, view, visit, troubled, wrong)
 
         return answer

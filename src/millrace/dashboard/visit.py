@@ -19,6 +19,7 @@ from millrace.dashboard.assets import assets
 from millrace.dashboard.form import Form
 from millrace.dashboard.paper import paper
 from millrace.dashboard.redaction import Redaction, shape
+from millrace.dashboard.tally import Counted, Tally
 
 if TYPE_CHECKING:
     from millrace import Millrace
@@ -58,10 +59,14 @@ class Visit:
         request: As Starlette has it.
         visitor: Who asks.
         form: What was filled in; empty but for a POST.
+        tally: What is counted over all jobs.
     """
 
-    def __init__(self, app: Millrace, redaction: Redaction, request: Request, visitor: Visitor, form: Form) -> None:
+    def __init__(
+        self, app: Millrace, redaction: Redaction, request: Request, visitor: Visitor, form: Form, *, tally: Tally
+    ) -> None:
         self.app = app
+        self.tally = tally
         self.visitor = visitor
         self.form = form
         self.query = Form(request.query_params.multi_items())
@@ -73,6 +78,11 @@ class Visit:
     def now(self) -> datetime:
         """The store's time, the same all over a page."""
         return to_datetime(self.app.store.now())
+
+    @cached_property
+    def counted(self) -> Counted:
+        """What is counted over all jobs, the same all over a page."""
+        return self.tally.read()
 
     # -- answers
 

@@ -376,3 +376,22 @@ async def test_a_slow_store_does_not_hold_up_other_requests() -> None:
             assert answers == []
             store.let_go.set()
     assert answers == [200]
+
+
+def test_a_job_shows_for_whom_it_waits_and_who_waits_for_it(house: House) -> None:
+    first, second = house.add.enqueue(1), house.add.using(delay=3600).enqueue(2)
+    child = house.send.using(after=[first, second]).enqueue("ada")
+    visitor = house.visitor()
+
+    def shown(id: UUID) -> str:
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", visitor.get(f"/jobs/{id}").text))
+
+    assert f"Wait for it …{str(child.id)[-12:]} shop.send scheduled" in shown(first.id)
+    assert "when those have completed for which it waits" in shown(child.id)
+    house.app.drain()
+    house.app.delete(second)
+
+    assert "Wait for it" not in shown(first.id)
+    assert f"Waits for …{str(first.id)[-12:]} shop.add completed has counted" in shown(child.id)
+    assert f"…{str(second.id)[-12:]} is gone" in shown(child.id)
+    assert visitor.get(f"/jobs/{child.id}").text.count(f'href="/jobs/{first.id}"') == 1

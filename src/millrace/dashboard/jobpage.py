@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,14 +11,16 @@ from starlette.responses import Response
 
 from millrace.dashboard.trouble import Trouble
 from millrace.dashboard.visit import Visit
+from millrace.followups import Following
 from millrace.job import Job
 from millrace.records import Attempt, LogLine
 from millrace.states import ACTIVE, CANCELLABLE, DELETABLE, FINAL, RETRYABLE, WAITING
 
-__all__ = ["Button", "Run", "buttons", "job_id", "page"]
+__all__ = ["Button", "Kin", "Run", "buttons", "job_id", "page"]
 
 _LOG_LINES = 200
 _EDITABLE = 100_000  # bytes of arguments
+_MOST_KIN = 50  # parents, or followers, that are shown
 
 
 class Button(NamedTuple):
@@ -26,6 +28,14 @@ class Button(NamedTuple):
 
     verb: str
     word: str
+
+
+class Kin(NamedTuple):
+    """A job that another one waits for, or that waits for it: as it is now, None where it is gone."""
+
+    id: UUID
+    job: Job[Any] | None
+    waits: bool  #: whether the one still waits for the other
 
 
 class Run(NamedTuple):
@@ -47,6 +57,8 @@ def page(visit: Visit) -> Response:
         runs=list(_runs(job, attempts, shown)),
         left_out=len(lines) - len(shown),
         buttons=buttons(job),
+        parents=list(_parents(visit, job)),
+        followers=list(_followers(visit, job)),
         ended=job.state in FINAL,
         active=job.state in ACTIVE,
         waits=job.state in WAITING,
@@ -83,6 +95,27 @@ def buttons(job: Job[Any]) -> list[Button]:
         (Button("delete", "Delete"), DELETABLE),
     )
     return [button for button, states in each if job.state in states]
+
+
+def _parents(visit: Visit, job: Job[Any]) -> Iterator[Kin]:
+    """Give the jobs for which it waits, or has waited."""
+    store: object = visit.app.store
+    if job.after and isinstance(store, Following):
+        waits = set(store.open_parents([job.id.bytes])[0])
+        yield from _kin(visit, [each.bytes for each in job.after], waits)
+
+
+def _followers(visit: Visit, job: Job[Any]) -> Iterator[Kin]:
+    """Give the jobs that wait for it still."""
+    store: object = visit.app.store
+    if isinstance(store, Following):
+        waits = store.followers([job.id.bytes])[0]
+        yield from _kin(visit, waits, set(waits))
+
+
+def _kin(visit: Visit, ids: Sequence[bytes], waits: Container[bytes]) -> Iterator[Kin]:
+    for id, row in zip(ids, visit.app.store.get(ids[:_MOST_KIN]), strict=False):
+        yield Kin(UUID(bytes=id), None if row is None else visit.app.view(row), id in waits)
 
 
 def _runs(job: Job[Any], attempts: Sequence[Attempt], lines: Sequence[LogLine]) -> Iterator[Run]:

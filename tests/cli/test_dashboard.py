@@ -82,6 +82,19 @@ def test_it_serves_the_pages_on_loopback_and_ends_with_code_0(shop: Shop, serve:
     assert server.end() == (0, "")
 
 
+def test_an_open_page_hears_of_changes_and_does_not_keep_it_from_ending(shop: Shop, serve: Serve) -> None:
+    server = serve("shop:app", "--port", "0")
+
+    with urlopen(f"{server.url}/events", timeout=30) as stream:  # noqa: S310 - our own server
+        assert stream.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        assert stream.readline() == b"retry: 1000\n"
+        shop.json("enqueue", "shop:app", "shop.add", '{"a": 2}')
+        assert b"event: changed" in stream.readline() + stream.readline()
+        server.terminate()
+        assert server.wait(30) == 0
+        assert stream.read().count(b"event:") <= 1  # it was ended, not cut
+
+
 def test_a_store_alone_is_enough_and_a_token_is_asked_for(shop: Shop, serve: Serve) -> None:
     server = serve("--url", shop.url, "--port", "0", "--token", "sesame", "--read-only")
 

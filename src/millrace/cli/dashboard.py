@@ -72,8 +72,15 @@ def _refuse_open_house(made: Dashboard, host: str) -> None:
 def _serve(app: Millrace, made: Dashboard, host: str, port: int) -> int:
     import uvicorn
 
+    class Server(uvicorn.Server):
+        """Ends the streams of open pages once a signal has come, and then waits for answers."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            made.close()
+            super().handle_exit(sig, frame)
+
     with _listening(host, port) as listener:
-        server = uvicorn.Server(
+        server = Server(
             uvicorn.Config(
                 made,
                 lifespan="off",
